@@ -1,0 +1,487 @@
+"""The state tree at work: inner nodes in memory, pages in the store, speculation in overlays.
+
+`base/tree.py` says what the tree is; this module keeps one, and changes it fast.
+
+Theory. Inner nodes are never changed in place: an update makes new ones along the ways it touches
+and shares the rest. So a version of the tree is one reference to its top, a fork costs nothing,
+and a version that is dropped is gone with its last reference. Only pages are kept by name (their
+prefix in hexadecimal): an overlay holds the pages it changed, finds the others in the overlays
+below it, then in a bounded cache, then in the store. What comes from the store is compared with
+the hash the inner node above it holds, so a damaged page is found when it is read.
+
+    base = StateTree.open(store)          the tree of the newest block put into the store
+    block = base.fork()                   speculative: a block that may or may not commit
+    root = block.update({key: value})     None deletes
+    child = block.fork()                  a block on a block that is not committed yet
+    store.put_block(... pages=block.page_changes())
+    base.promote(block)                   at commit; an overlay that is just forgotten is dropped
+
+Overlays beside the promoted one are dead: reading on in them is a bug and is refused, as the
+store now holds pages of another version.
+
+All of this belongs to one thread, the one that puts blocks into the store.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from binascii import hexlify
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping
+from typing import Protocol
+
+from zmqnode.base.hashes import Hash
+from zmqnode.base.tree import (
+    EMPTY_PAGE,
+    ENTRY_BYTES,
+    HASH_BYTES,
+    INNER_PREFIX,
+    PAGE_BYTES_MAX,
+    PAGE_ENTRIES_MAX,
+    PAGE_PREFIX,
+    Proof,
+    find,
+    inner_hash,
+    nibble,
+    page_hash,
+    root_hash,
+)
+from zmqnode.errors import Damaged
+
+PAGE_CACHE_BYTES_MAX = 16 << 20  # Content of cached pages; the interpreter adds about a tenth.
+
+_sha256 = hashlib.sha256
+_DIGITS = b"0123456789abcdef"
+_HEX = tuple(_DIGITS[slot : slot + 1] for slot in range(16))
+_SLOT = {digit: slot for slot, digit in enumerate(_DIGITS)}
+_NO_HASHES = EMPTY_PAGE * 16
+_REBUILD_HINT = (
+    "stop the node and start it with an empty store: it will fetch the chain from its peers"
+)
+
+# One changed key: its place in hexadecimal and in bytes, and its new leaf (None: deleted).
+_Item = tuple[bytes, bytes, bytes | None]
+
+
+class PageSource(Protocol):
+    """The part of a store that a tree reads."""
+
+    def page(self, prefix: bytes) -> bytes | None: ...
+
+    def pages(self) -> Iterator[tuple[bytes, bytes]]: ...
+
+
+class Inner:
+    """One inner node: never changed once another node or a tree refers to it.
+
+    Attributes:
+        hashes: those of the 16 children, 512 bytes.
+        kids: the children that are inner nodes themselves; None when all are pages.
+        count: keys below, more than 32.
+    """
+
+    __slots__ = ("count", "hashes", "kids")
+
+    def __init__(self, hashes: bytes, kids: tuple[Inner | None, ...] | None, count: int) -> None:
+        self.hashes = hashes
+        self.kids = kids
+        self.count = count
+
+
+def _applied(page: bytes, items: list[_Item], low: int, high: int) -> bytes:
+    """The page after items[low:high]; it may be longer than a page can be."""
+    if high - low > PAGE_ENTRIES_MAX:
+        return _applied_many(page, items, low, high)
+    for at_item in range(low, high):
+        _, where, new = items[at_item]
+        at = page.find(where)
+        if at > 0 and at & 63:  # The same bytes across two entries are no entry: look on.
+            at = find(page, where)
+        if at >= 0:
+            if new is None:
+                page = page[:at] + page[at + 64 :]
+            else:
+                page = page[: at + 32] + new + page[at + 64 :]
+        elif new is not None:
+            first, last = 0, len(page) >> 6
+            while first < last:
+                middle = (first + last) >> 1
+                if page[middle << 6 : (middle << 6) + 32] < where:
+                    first = middle + 1
+                else:
+                    last = middle
+            at = first << 6
+            page = page[:at] + where + new + page[at:]
+    return page
+
+
+def _applied_many(page: bytes, items: list[_Item], low: int, high: int) -> bytes:
+    """The same for many items at once, without copying the page for each."""
+    entries = {page[at : at + 32]: page[at + 32 : at + 64] for at in range(0, len(page), 64)}
+    for _, where, new in items[low:high]:
+        if new is None:
+            entries.pop(where, None)
+        else:
+            entries[where] = new
+    return b"".join([where + entries[where] for where in sorted(entries)])
+
+
+class _PageCache:
+    """Pages by prefix, at most `limit` bytes of content; the least recently used half goes.
+
+    Two generations: what is used moves to the young one; when that is half full, it becomes the
+    old one and the old one is dropped. It needs no bookkeeping per use.
+    """
+
+    __slots__ = ("_half", "_old", "_size", "_young")
+
+    def __init__(self, limit: int) -> None:
+        self._half = limit // 2
+        self._young: dict[bytes, bytes] = {}
+        self._old: dict[bytes, bytes] = {}
+        self._size = 0
+
+    def get(self, prefix: bytes) -> bytes | None:
+        page = self._young.get(prefix)
+        if page is None:
+            page = self._old.get(prefix)
+            if page is not None:
+                self.put(prefix, page)
+        return page
+
+    def put(self, prefix: bytes, page: bytes) -> None:
+        self._young[prefix] = page
+        # A page put twice counts twice: the bound holds, a little early.
+        self._size += len(page) + 64
+        if self._size > self._half:
+            self._old, self._young, self._size = self._young, {}, 0
+
+    def update(self, pages: Mapping[bytes, bytes]) -> None:
+        self._young.update(pages)
+        self._size += sum(map(len, pages.values())) + 64 * len(pages)
+        if self._size > self._half:
+            self._old, self._young, self._size = self._young, {}, 0
+
+
+class Overlay:
+    """One version of the tree on top of another: the pages and inner nodes a block changed."""
+
+    __slots__ = (
+        "_generation",
+        "_pages",
+        "_parent",
+        "_promoted",
+        "_top",
+        "_top_hash",
+        "_tree",
+        "count",
+        "root",
+    )
+
+    def __init__(self, tree: StateTree, base: StateTree | Overlay) -> None:
+        self._tree = tree
+        self._parent: Overlay | None = base if isinstance(base, Overlay) else None
+        self._generation = tree.generation  # Of the base below the lowest parent.
+        self._promoted = False
+        self._top: Inner | None = base._top
+        self._top_hash: bytes = base._top_hash
+        self._pages: dict[bytes, bytes] = {}  # b"": removed, or never filled.
+        self.count: int = base.count
+        self.root: Hash = base.root
+
+    def fork(self) -> Overlay:
+        """A version on top of this one; this one must not be updated from now on."""
+        return Overlay(self._tree, self)
+
+    def page_changes(self) -> dict[bytes, bytes | None]:
+        """Pages this overlay changed, for the store: prefix in hexadecimal -> page, None: gone."""
+        return {prefix: page or None for prefix, page in self._pages.items()}
+
+    def update(self, changes: Mapping[bytes, bytes | None]) -> Hash:
+        """Apply changed keys (None: deleted) and return the new state root.
+
+        5 to 10 us a key in blocks of 1,000 keys and more; nothing but a call for no keys.
+
+        Raises:
+            Damaged: a page in the store is missing or is not what the tree says it is.
+        """
+        if not changes:
+            return self.root
+        self._check_alive()
+        items: list[_Item] = []
+        for key, value in changes.items():
+            where = _sha256(key).digest()
+            new = None
+            if value is not None:
+                new = _sha256(len(key).to_bytes(4, "big") + key + value).digest()
+            items.append((hexlify(where), where, new))
+        items.sort()
+        top, top_hash, delta = self._top, self._top_hash, 0
+        if top is None:
+            page = self._page(b"", top_hash)
+            changed = _applied(page, items, 0, len(items))
+            delta = (len(changed) - len(page)) >> 6
+            top, top_hash = self._put(changed, 0, b"", page)
+        else:
+            top, top_hash, delta = self._update(top, items, 0, len(items), 0)
+        if top_hash != self._top_hash:
+            self._top, self._top_hash = top, top_hash
+            self.count += delta
+            self.root = root_hash(top_hash)
+        return self.root
+
+    def _update(
+        self, node: Inner, items: list[_Item], low: int, high: int, depth: int
+    ) -> tuple[Inner | None, bytes, int]:
+        """Apply items[low:high] below an inner node: the new node or None for a page, hash, delta.
+
+        Recursion is as deep as the tree: about log16 of the number of keys, at most 63.
+        """
+        hashes = bytearray(node.hashes)
+        kids = node.kids
+        changed_kids: list[Inner | None] | None = None
+        total = 0
+        pages = self._pages
+        at = low
+        while at < high:
+            name = items[at][0]
+            digit = name[depth]
+            end = at + 1
+            if high - at > 64:
+                end = bisect_left(items, (name[:depth] + bytes((digit + 1,)),), end, high)
+            else:
+                while end < high and items[end][0][depth] == digit:
+                    end += 1
+            slot = _SLOT[digit]
+            start = slot << 5
+            child = kids[slot] if kids is not None else None
+            fresh: Inner | None = None
+            if child is not None:
+                fresh, digest, delta = self._update(child, items, at, end, depth + 1)
+            else:
+                prefix = name[: depth + 1]
+                page = pages.get(prefix)
+                if page is None:
+                    page = self._page(prefix, node.hashes[start : start + 32])
+                changed = _applied(page, items, at, end)
+                if changed == page:
+                    at = end
+                    continue
+                delta = (len(changed) - len(page)) >> 6
+                if len(changed) > PAGE_BYTES_MAX:
+                    fresh, digest = self._put(changed, depth + 1, prefix, page)
+                else:
+                    pages[prefix] = changed
+                    digest = _sha256(PAGE_PREFIX + changed).digest()
+            total += delta
+            hashes[start : start + 32] = digest
+            if fresh is not child:
+                if changed_kids is None:
+                    changed_kids = [None] * 16 if kids is None else list(kids)
+                changed_kids[slot] = fresh
+            at = end
+        count = node.count + total
+        content = bytes(hashes)
+        if count <= PAGE_ENTRIES_MAX:
+            return *self._folded(content, items[low][0][:depth]), total
+        if changed_kids is not None:
+            kids = tuple(changed_kids) if any(changed_kids) else None
+        return Inner(content, kids, count), _sha256(INNER_PREFIX + content).digest(), total
+
+    def _folded(self, hashes: bytes, prefix: bytes) -> tuple[None, bytes]:
+        """Make one page of an inner node that fell to 32 keys; its children are pages by now."""
+        parts = []
+        for slot, digit in enumerate(_HEX):
+            digest = hashes[slot << 5 : (slot + 1) << 5]
+            if digest != EMPTY_PAGE:
+                parts.append(self._page(prefix + digit, digest))
+                self._pages[prefix + digit] = b""
+        page = b"".join(parts)
+        self._pages[prefix] = page
+        return None, page_hash(page)
+
+    def _put(
+        self, page: bytes, depth: int, prefix: bytes, was: bytes
+    ) -> tuple[Inner | None, bytes]:
+        """Keep the entries under a prefix as a page, or as a subtree when they are too many."""
+        if len(page) <= PAGE_BYTES_MAX:
+            if page or was:
+                self._pages[prefix] = page
+            return None, page_hash(page)
+        if was:
+            self._pages[prefix] = b""
+        kids: list[Inner | None] = []
+        hashes: list[bytes] = []
+        for part, digit in zip(_sixteen_parts(page, depth), _HEX, strict=True):
+            kid, digest = self._put(part, depth + 1, prefix + digit, b"")
+            kids.append(kid)
+            hashes.append(digest)
+        content = b"".join(hashes)
+        node = Inner(content, tuple(kids) if any(kids) else None, len(page) // ENTRY_BYTES)
+        return node, inner_hash(content)
+
+    def _page(self, prefix: bytes, digest: bytes) -> bytes:
+        """The page of this version at a prefix, whose hash the inner node above gives."""
+        overlay: Overlay | None = self
+        while overlay is not None:
+            page = overlay._pages.get(prefix)
+            if page is not None:
+                return page
+            overlay = overlay._parent
+        return self._tree.page(prefix, digest)
+
+    def prove(self, key: bytes) -> Proof:
+        """The proof of what this version holds, or does not hold, at `key`."""
+        self._check_alive()
+        where = _sha256(key).digest()
+        name = hexlify(where)
+        siblings: list[bytes] = []
+        node, digest = self._top, self._top_hash
+        while node is not None:
+            slot = nibble(where, len(siblings))
+            start = slot * HASH_BYTES
+            siblings.append(node.hashes[:start] + node.hashes[start + HASH_BYTES :])
+            digest = node.hashes[start : start + HASH_BYTES]
+            node = node.kids[slot] if node.kids is not None else None
+        page = self._page(name[: len(siblings)], digest)
+        return Proof(page=page, siblings=tuple(siblings))
+
+    def _check_alive(self) -> None:
+        """The base may have moved on, to this overlay's ancestor; to no other version."""
+        overlay = self
+        while overlay._parent is not None:
+            overlay = overlay._parent
+        assert overlay._generation == self._tree.generation, "overlay of a version that lost"
+
+
+def _sixteen_parts(page: bytes, depth: int) -> list[bytes]:
+    """Cut ascending entries that share `depth` nibbles by the next one."""
+    entries = len(page) // ENTRY_BYTES
+    parts, start = [], 0
+    for slot in range(16):
+        low, high = start, entries
+        while low < high:
+            middle = (low + high) // 2
+            if nibble(page[middle * ENTRY_BYTES : middle * ENTRY_BYTES + HASH_BYTES], depth) > slot:
+                high = middle
+            else:
+                low = middle + 1
+        parts.append(page[start * ENTRY_BYTES : low * ENTRY_BYTES])
+        start = low
+    return parts
+
+
+class StateTree:
+    """The committed version: the base of all overlays.
+
+    Attributes:
+        root: the state root, 32 bytes.
+        count: keys in the state.
+        generation: how often an overlay was promoted; tells overlays that lost.
+    """
+
+    __slots__ = ("_cache", "_source", "_top", "_top_hash", "count", "generation", "root")
+
+    def __init__(self, source: PageSource, *, cache_bytes: int = PAGE_CACHE_BYTES_MAX) -> None:
+        """An empty tree over an empty source; `open` reads one that is not."""
+        self._source = source
+        self._cache = _PageCache(cache_bytes)
+        self._top: Inner | None = None
+        self._top_hash: bytes = EMPTY_PAGE
+        self.count = 0
+        self.generation = 0
+        self.root = root_hash(EMPTY_PAGE)
+
+    @classmethod
+    def open(cls, source: PageSource, *, cache_bytes: int = PAGE_CACHE_BYTES_MAX) -> StateTree:
+        """Rebuild the inner nodes by one scan of the pages; every page is hashed anew.
+
+        The caller compares `root` with the newest block's manifest: together that checks the
+        whole stored tree. Takes about a second for a million keys.
+
+        Raises:
+            Damaged: pages that can belong to no tree.
+        """
+        tree = cls(source, cache_bytes=cache_bytes)
+        tree._top, tree._top_hash, tree.count = _rebuilt(source.pages())
+        tree.root = root_hash(tree._top_hash)
+        return tree
+
+    def fork(self) -> Overlay:
+        """A new version on top of the committed one; costs less than a microsecond."""
+        return Overlay(self, self)
+
+    def promote(self, overlay: Overlay) -> None:
+        """Make an overlay on the base the new base; rivals of it are dead from now on.
+
+        The store must have been given `overlay.page_changes()` by the end of this turn.
+        """
+        parent = overlay._parent
+        assert parent is None or parent._promoted, "promote in order"
+        overlay._check_alive()
+        self._cache.update(overlay._pages)
+        self._top, self._top_hash = overlay._top, overlay._top_hash
+        self.count, self.root = overlay.count, overlay.root
+        self.generation += 1
+        overlay._generation = self.generation
+        overlay._promoted = True
+        overlay._parent = None  # Lets go of the version below; its pages are this one's base.
+
+    def prove(self, key: bytes) -> Proof:
+        """The proof of what the committed state holds, or does not hold, at `key`."""
+        return Overlay(self, self).prove(key)
+
+    def page(self, prefix: bytes, digest: bytes) -> bytes:
+        """The committed page at a prefix; `digest` is what it must hash to."""
+        page = self._cache.get(prefix)
+        if page is not None:
+            return page
+        if digest == EMPTY_PAGE:
+            return b""
+        page = self._source.page(prefix) or b""
+        if _sha256(PAGE_PREFIX + page).digest() != digest:
+            raise Damaged(
+                "broken",
+                f"a page of the state tree is damaged or missing (prefix '{prefix.decode()}')",
+                hint=_REBUILD_HINT,
+            )
+        self._cache.put(prefix, page)
+        return page
+
+
+def _rebuilt(pages: Iterator[tuple[bytes, bytes]]) -> tuple[Inner | None, bytes, int]:
+    """Top, its hash and the number of keys, from all pages; level by level from below."""
+    levels: dict[int, dict[bytes, tuple[Inner | None, bytes, int]]] = {}
+    for prefix, page in pages:
+        entries = len(page) >> 6
+        if not page or len(page) & 63 or entries > PAGE_ENTRIES_MAX:
+            raise _shapeless(prefix)
+        digest = _sha256(PAGE_PREFIX + page).digest()
+        levels.setdefault(len(prefix), {})[prefix] = (None, digest, entries)
+    for depth in range(max(levels, default=0), 0, -1):
+        above = levels.setdefault(depth - 1, {})
+        families: dict[bytes, list[tuple[int, Inner | None, bytes, int]]] = {}
+        for prefix, (kid, digest, count) in levels.pop(depth).items():
+            slot = _SLOT.get(prefix[-1], -1)
+            families.setdefault(prefix[:-1], []).append((slot, kid, digest, count))
+        for prefix, family in families.items():
+            total = sum(count for _, _, _, count in family)
+            if prefix in above or total <= PAGE_ENTRIES_MAX or min(family)[0] < 0:
+                raise _shapeless(prefix)
+            hashes = bytearray(_NO_HASHES)
+            kids: list[Inner | None] = [None] * 16
+            for slot, kid, digest, _ in family:
+                hashes[slot << 5 : (slot + 1) << 5] = digest
+                kids[slot] = kid
+            content = bytes(hashes)
+            node = Inner(content, tuple(kids) if any(kids) else None, total)
+            above[prefix] = (node, inner_hash(content), total)
+    return levels.get(0, {}).get(b"", (None, EMPTY_PAGE, 0))
+
+
+def _shapeless(prefix: bytes) -> Damaged:
+    return Damaged(
+        "broken",
+        f"the pages of the state tree do not form a tree (near prefix '{prefix.hex()}')",
+        hint=_REBUILD_HINT,
+    )
