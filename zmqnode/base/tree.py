@@ -126,7 +126,8 @@ class Proof:
 
 def _well_formed(proof: Proof) -> bool:
     """Whether the sizes fit; whatever came off a wire may stand in the fields."""
-    page, siblings = proof.page, proof.siblings
+    page: object = proof.page
+    siblings: object = proof.siblings
     return (
         isinstance(page, bytes)
         and isinstance(siblings, tuple)
@@ -138,7 +139,7 @@ def _well_formed(proof: Proof) -> bool:
 
 
 def _belongs(page: bytes, where: bytes, depth: int) -> bool:
-    """Whether the entries ascend strictly and all lie under the first `depth` nibbles of `where`."""
+    """Whether the entries ascend strictly, all under the first `depth` nibbles of `where`."""
     whole, odd = depth >> 1, depth & 1
     last = b""
     for at in range(0, len(page), ENTRY_BYTES):

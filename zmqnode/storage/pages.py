@@ -441,7 +441,6 @@ class StateTree:
         page = self._source.page(prefix) or b""
         if _sha256(PAGE_PREFIX + page).digest() != digest:
             raise Damaged(
-                "broken",
                 f"a page of the state tree is damaged or missing (prefix '{prefix.decode()}')",
                 hint=_REBUILD_HINT,
             )
@@ -481,7 +480,6 @@ def _rebuilt(pages: Iterator[tuple[bytes, bytes]]) -> tuple[Inner | None, bytes,
 
 def _shapeless(prefix: bytes) -> Damaged:
     return Damaged(
-        "broken",
         f"the pages of the state tree do not form a tree (near prefix '{prefix.hex()}')",
         hint=_REBUILD_HINT,
     )

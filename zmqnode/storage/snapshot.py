@@ -1,0 +1,210 @@
+"""Reading the database file: one shared read transaction for lookups, own ones for scans.
+
+Beginning a read transaction costs as much as a lookup, so lookups share one until the next commit
+lets go of it. A scan has its own, as it must show one moment however slowly it is used up; short
+scans (most) are read at once and leave none open.
+
+All use of the file is under one lock, held for a lookup or for a chunk of a scan. Only so can the
+worker move the file's address range, which is fatal under an open read.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from types import TracebackType
+from typing import Any, Self, cast
+from weakref import WeakSet
+
+import lmdb
+
+from zmqnode.errors import Damaged, TimedOut
+from zmqnode.storage.layer import TABLES
+
+CHUNK_ENTRIES = 512  # Read under one hold of the lock: about half a millisecond.
+SCAN_WAIT_MS_MAX = 10_000  # Growth waits so long for open scans, then cuts them off.
+
+HINT = (
+    "free disk space or replace the disk; if the file itself is damaged, delete the folder "
+    "'store' and start again: the node fetches the chain from its peers"
+)
+
+
+def damaged(doing: str, error: BaseException) -> Damaged:
+    """What the operator is told of an error of the database or the disk."""
+    return Damaged(f"the store failed while {doing}: {error}", hint=HINT)
+
+
+class Snapshots:
+    """All reads of one LMDB environment."""
+
+    def __init__(self, env: lmdb.Environment, tables: Sequence[Any]) -> None:
+        self._env = env
+        self._tables = tables  # Database handles in the order of `TABLES`.
+        self._idle = threading.Condition()
+        self._shared: lmdb.Transaction | None = None  # Begun by the first lookup after a commit.
+        self._scans: WeakSet[Scan] = WeakSet()  # One that is forgotten closes itself.
+
+    def get(self, table: int, key: bytes) -> bytes | None:
+        """The newest committed value.
+
+        Raises:
+            Damaged: the file cannot be read.
+        """
+        try:
+            with self._idle:
+                shared = self._shared
+                if shared is None:
+                    shared = self._shared = self._env.begin(buffers=False)
+                return cast("bytes | None", shared.get(key, None, self._tables[table]))
+        except lmdb.Error as error:
+            raise damaged(f"reading {TABLES[table]}", error) from error
+
+    def release(self) -> None:
+        """Let go of the shared snapshot: after a commit, before the committed layer goes."""
+        with self._idle:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        if self._shared is not None:
+            self._shared.abort()  # The binding keeps its slot for the next one.
+            self._shared = None
+
+    def scan(
+        self,
+        table: int,
+        prefix: bytes,
+        after: bytes | None,
+        upper: list[tuple[bytes, bytes | None]],
+    ) -> Scan:
+        """Entries with a prefix, greater than `after`, below those of `upper` (sorted)."""
+        try:
+            with self._idle:
+                return Scan(self, table, prefix, after, upper)
+        except lmdb.Error as error:
+            raise damaged(f"reading {TABLES[table]}", error) from error
+
+    def grow(self, size: int) -> None:
+        """Widen the address range; open scans are waited for, then cut off."""
+        deadline = time.monotonic() + SCAN_WAIT_MS_MAX / 1000
+        with self._idle:
+            while self._scans and (left := deadline - time.monotonic()) > 0:
+                self._idle.wait(left)
+            for scan in list(self._scans):
+                scan.cut_off()
+            self._let_go()
+            self._env.set_mapsize(size)
+
+    def close(self) -> None:
+        """End all reads and close the environment; later reads fail."""
+        with self._idle:
+            for scan in list(self._scans):
+                scan.cut_off()
+            self._let_go()
+            self._env.close()
+
+
+class Scan:
+    """An iterator over one moment of a table, merged with entries not committed yet."""
+
+    def __init__(
+        self,
+        snapshots: Snapshots,
+        table: int,
+        prefix: bytes,
+        after: bytes | None,
+        upper: list[tuple[bytes, bytes | None]],
+    ) -> None:
+        """Called under the snapshots' lock."""
+        self._snapshots = snapshots
+        self._table = table
+        self._prefix = prefix
+        self._transaction: Any = snapshots._env.begin(buffers=False)
+        self._is_cut_off = False
+        snapshots._scans.add(self)
+        start = prefix if after is None or after < prefix else after + b"\0"
+        cursor = self._transaction.cursor(db=snapshots._tables[table])
+        # LMDB takes an empty key for none at all.
+        found = cursor.set_range(start) if start else cursor.first()
+        self._entries: Iterator[tuple[bytes, bytes]] = cursor.iternext() if found else iter(())
+        chunk = self._chunk()
+        self._merged = newest(upper, self._from_file(chunk))
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> tuple[bytes, bytes]:
+        return next(self._merged)
+
+    def _chunk(self) -> list[tuple[bytes, bytes]]:
+        """The next entries; under the lock. The transaction ends with the last of them."""
+        if self._is_cut_off:
+            raise TimedOut("timeout", "a scan of the store was open too long and was cut off")
+        chunk = list(islice(self._entries, CHUNK_ENTRIES))
+        if len(chunk) < CHUNK_ENTRIES or not chunk[-1][0].startswith(self._prefix):
+            chunk = [entry for entry in chunk if entry[0].startswith(self._prefix)]
+            self._end()
+        return chunk
+
+    def _from_file(self, chunk: list[tuple[bytes, bytes]]) -> Iterator[tuple[bytes, bytes]]:
+        """All entries of the file, after a first chunk that is there already."""
+        yield from chunk
+        while self._transaction is not None or self._is_cut_off:
+            try:
+                with self._snapshots._idle:
+                    chunk = self._chunk()
+            except lmdb.Error as error:
+                raise damaged(f"reading {TABLES[self._table]}", error) from error
+            yield from chunk
+
+    def cut_off(self) -> None:
+        """End the transaction under the user's feet; under the lock."""
+        self._is_cut_off = True
+        self._end()
+
+    def _end(self) -> None:
+        if self._transaction is not None:
+            self._entries = iter(())
+            self._transaction.abort()
+            self._transaction = None
+            self._snapshots._scans.discard(self)
+            self._snapshots._idle.notify_all()
+
+    def close(self) -> None:
+        """Stop early."""
+        with self._snapshots._idle:
+            self._end()
+
+    def __del__(self) -> None:
+        self.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def newest(
+    upper: list[tuple[bytes, bytes | None]], lower: Iterator[tuple[bytes, bytes]]
+) -> Iterator[tuple[bytes, bytes]]:
+    """Two ascending runs as one; at equal keys the upper one holds, and None hides the key."""
+    at = 0
+    for key, value in lower:
+        while at < len(upper) and upper[at][0] <= key:
+            name, newer = upper[at]
+            at += 1
+            if newer is not None:
+                yield name, newer
+        if not at or upper[at - 1][0] != key:
+            yield key, value
+    for name, newer in upper[at:]:
+        if newer is not None:
+            yield name, newer
