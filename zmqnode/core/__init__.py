@@ -1,0 +1,1 @@
+"""What happens: the protocol as a deterministic machine, without clock, chance, thread, file or socket."""

@@ -1,0 +1,118 @@
+"""What the journal remembers (D1, D3, D5, D7), and what a start gets back from disk."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from zmqnode.base.ballot import Ballot
+from zmqnode.base.codec import message
+from zmqnode.base.hashes import Hash
+from zmqnode.base.keys import Address
+from zmqnode.base.proposal import Proposal, Value
+from zmqnode.base.suffrage import Suffrage
+from zmqnode.base.voteproof import Voteproof
+
+
+@message("journal.ballot", version=1)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BallotSigned:
+    """An own ballot (D1, D2)."""
+
+    ballot: Ballot
+
+    @property
+    def height(self) -> int:
+        """The height it belongs to; a segment goes once the store has all its heights."""
+        return self.ballot.fact.height
+
+
+@message("journal.proposal", version=1)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProposalSigned:
+    """An own proposal: one per (height, round, parent) (D1)."""
+
+    proposal: Proposal
+
+    @property
+    def height(self) -> int:
+        """The height it belongs to."""
+        return self.proposal.height
+
+
+@message("journal.value", version=1)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ValueHeld:
+    """A value and the wire bytes of all its seals, in its order (D3, D5)."""
+
+    value: Value
+    seals: tuple[bytes, ...]
+
+    @property
+    def height(self) -> int:
+        """The height it belongs to."""
+        return self.value.height
+
+
+@message("journal.certificate", version=1)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CertificateHeld:
+    """An entry certificate, an INIT VP an ACCEPT rests on, or the ACCEPT VP of a block (D3)."""
+
+    voteproof: Voteproof
+
+    @property
+    def height(self) -> int:
+        """The height it belongs to."""
+        return self.voteproof.fact.height
+
+
+@message("journal.executing", version=1)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecutionBegun:
+    """Written before the application runs a value (D7)."""
+
+    height: int
+    round: int
+    value: Hash
+
+
+JournalRecord = BallotSigned | ProposalSigned | ValueHeld | CertificateHeld | ExecutionBegun
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlockSummary:
+    """What the core keeps of a committed block.
+
+    ``seals`` are (hash, created_at_ms); ``voters`` the addresses in the ACCEPT VP the value carries;
+    ``accept`` any ACCEPT VP of this block (None for block 0).
+    """
+
+    height: int
+    hash: Hash
+    value: Hash
+    time_ms: int
+    seals: tuple[tuple[Hash, int], ...]
+    voters: tuple[Address, ...]
+    accept: Voteproof | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recovery:
+    """What disk gave back at a start.
+
+    Args:
+        blocks: summaries in height order up to the tip, without gaps: all of the last
+            ``seal_ttl_ms + seal_ahead_ms`` of block time and at least the last 6 (or back to block 0).
+        suffrages: suffrage by height, from the first of ``blocks`` (or tip - 5) to tip + 2.
+        records: the journal's records of heights above the tip, in order of writing.
+        watermark: the newest ballot ever signed that pruning kept, if any.
+        nonce: 32 bytes that name this start (D6).
+        bound: False when the data folder was copied or moved (DESIGN.md section 2): sign nothing.
+    """
+
+    blocks: tuple[BlockSummary, ...]
+    suffrages: tuple[tuple[int, Suffrage], ...]
+    records: tuple[JournalRecord, ...]
+    watermark: Ballot | None
+    nonce: Hash
+    bound: bool = True
