@@ -40,27 +40,27 @@ from zmqnode.base.tree import (
     PAGE_ENTRIES_MAX,
     PAGE_PREFIX,
     Proof,
-    find,
     inner_hash,
     nibble,
     page_hash,
     root_hash,
 )
 from zmqnode.errors import Damaged
+from zmqnode.storage.nodes import (
+    HEX,
+    REBUILD_HINT,
+    SLOT,
+    Inner,
+    Item,
+    PageCache,
+    applied,
+    rebuilt,
+    sixteen_parts,
+)
 
 PAGE_CACHE_BYTES_MAX = 16 << 20  # Content of cached pages; the interpreter adds about a tenth.
 
 _sha256 = hashlib.sha256
-_DIGITS = b"0123456789abcdef"
-_HEX = tuple(_DIGITS[slot : slot + 1] for slot in range(16))
-_SLOT = {digit: slot for slot, digit in enumerate(_DIGITS)}
-_NO_HASHES = EMPTY_PAGE * 16
-_REBUILD_HINT = (
-    "stop the node and start it with an empty store: it will fetch the chain from its peers"
-)
-
-# One changed key: its place in hexadecimal and in bytes, and its new leaf (None: deleted).
-_Item = tuple[bytes, bytes, bytes | None]
 
 
 class PageSource(Protocol):
@@ -69,98 +69,6 @@ class PageSource(Protocol):
     def page(self, prefix: bytes) -> bytes | None: ...
 
     def pages(self) -> Iterator[tuple[bytes, bytes]]: ...
-
-
-class Inner:
-    """One inner node: never changed once another node or a tree refers to it.
-
-    Attributes:
-        hashes: those of the 16 children, 512 bytes.
-        kids: the children that are inner nodes themselves; None when all are pages.
-        count: keys below, more than 32.
-    """
-
-    __slots__ = ("count", "hashes", "kids")
-
-    def __init__(self, hashes: bytes, kids: tuple[Inner | None, ...] | None, count: int) -> None:
-        self.hashes = hashes
-        self.kids = kids
-        self.count = count
-
-
-def _applied(page: bytes, items: list[_Item], low: int, high: int) -> bytes:
-    """The page after items[low:high]; it may be longer than a page can be."""
-    if high - low > PAGE_ENTRIES_MAX:
-        return _applied_many(page, items, low, high)
-    for at_item in range(low, high):
-        _, where, new = items[at_item]
-        at = page.find(where)
-        if at > 0 and at & 63:  # The same bytes across two entries are no entry: look on.
-            at = find(page, where)
-        if at >= 0:
-            if new is None:
-                page = page[:at] + page[at + 64 :]
-            else:
-                page = page[: at + 32] + new + page[at + 64 :]
-        elif new is not None:
-            first, last = 0, len(page) >> 6
-            while first < last:
-                middle = (first + last) >> 1
-                if page[middle << 6 : (middle << 6) + 32] < where:
-                    first = middle + 1
-                else:
-                    last = middle
-            at = first << 6
-            page = page[:at] + where + new + page[at:]
-    return page
-
-
-def _applied_many(page: bytes, items: list[_Item], low: int, high: int) -> bytes:
-    """The same for many items at once, without copying the page for each."""
-    entries = {page[at : at + 32]: page[at + 32 : at + 64] for at in range(0, len(page), 64)}
-    for _, where, new in items[low:high]:
-        if new is None:
-            entries.pop(where, None)
-        else:
-            entries[where] = new
-    return b"".join([where + entries[where] for where in sorted(entries)])
-
-
-class _PageCache:
-    """Pages by prefix, at most `limit` bytes of content; the least recently used half goes.
-
-    Two generations: what is used moves to the young one; when that is half full, it becomes the
-    old one and the old one is dropped. It needs no bookkeeping per use.
-    """
-
-    __slots__ = ("_half", "_old", "_size", "_young")
-
-    def __init__(self, limit: int) -> None:
-        self._half = limit // 2
-        self._young: dict[bytes, bytes] = {}
-        self._old: dict[bytes, bytes] = {}
-        self._size = 0
-
-    def get(self, prefix: bytes) -> bytes | None:
-        page = self._young.get(prefix)
-        if page is None:
-            page = self._old.get(prefix)
-            if page is not None:
-                self.put(prefix, page)
-        return page
-
-    def put(self, prefix: bytes, page: bytes) -> None:
-        self._young[prefix] = page
-        # A page put twice counts twice: the bound holds, a little early.
-        self._size += len(page) + 64
-        if self._size > self._half:
-            self._old, self._young, self._size = self._young, {}, 0
-
-    def update(self, pages: Mapping[bytes, bytes]) -> None:
-        self._young.update(pages)
-        self._size += sum(map(len, pages.values())) + 64 * len(pages)
-        if self._size > self._half:
-            self._old, self._young, self._size = self._young, {}, 0
 
 
 class Overlay:
@@ -208,7 +116,7 @@ class Overlay:
         if not changes:
             return self.root
         self._check_alive()
-        items: list[_Item] = []
+        items: list[Item] = []
         for key, value in changes.items():
             where = _sha256(key).digest()
             new = None
@@ -219,7 +127,7 @@ class Overlay:
         top, top_hash, delta = self._top, self._top_hash, 0
         if top is None:
             page = self._page(b"", top_hash)
-            changed = _applied(page, items, 0, len(items))
+            changed = applied(page, items, 0, len(items))
             delta = (len(changed) - len(page)) >> 6
             top, top_hash = self._put(changed, 0, b"", page)
         else:
@@ -231,7 +139,7 @@ class Overlay:
         return self.root
 
     def _update(
-        self, node: Inner, items: list[_Item], low: int, high: int, depth: int
+        self, node: Inner, items: list[Item], low: int, high: int, depth: int
     ) -> tuple[Inner | None, bytes, int]:
         """Apply items[low:high] below an inner node: the new node or None for a page, hash, delta.
 
@@ -252,7 +160,7 @@ class Overlay:
             else:
                 while end < high and items[end][0][depth] == digit:
                     end += 1
-            slot = _SLOT[digit]
+            slot = SLOT[digit]
             start = slot << 5
             child = kids[slot] if kids is not None else None
             fresh: Inner | None = None
@@ -263,7 +171,7 @@ class Overlay:
                 page = pages.get(prefix)
                 if page is None:
                     page = self._page(prefix, node.hashes[start : start + 32])
-                changed = _applied(page, items, at, end)
+                changed = applied(page, items, at, end)
                 if changed == page:
                     at = end
                     continue
@@ -291,7 +199,7 @@ class Overlay:
     def _folded(self, hashes: bytes, prefix: bytes) -> tuple[None, bytes]:
         """Make one page of an inner node that fell to 32 keys; its children are pages by now."""
         parts = []
-        for slot, digit in enumerate(_HEX):
+        for slot, digit in enumerate(HEX):
             digest = hashes[slot << 5 : (slot + 1) << 5]
             if digest != EMPTY_PAGE:
                 parts.append(self._page(prefix + digit, digest))
@@ -312,7 +220,7 @@ class Overlay:
             self._pages[prefix] = b""
         kids: list[Inner | None] = []
         hashes: list[bytes] = []
-        for part, digit in zip(_sixteen_parts(page, depth), _HEX, strict=True):
+        for part, digit in zip(sixteen_parts(page, depth), HEX, strict=True):
             kid, digest = self._put(part, depth + 1, prefix + digit, b"")
             kids.append(kid)
             hashes.append(digest)
@@ -354,23 +262,6 @@ class Overlay:
         assert overlay._generation == self._tree.generation, "overlay of a version that lost"
 
 
-def _sixteen_parts(page: bytes, depth: int) -> list[bytes]:
-    """Cut ascending entries that share `depth` nibbles by the next one."""
-    entries = len(page) // ENTRY_BYTES
-    parts, start = [], 0
-    for slot in range(16):
-        low, high = start, entries
-        while low < high:
-            middle = (low + high) // 2
-            if nibble(page[middle * ENTRY_BYTES : middle * ENTRY_BYTES + HASH_BYTES], depth) > slot:
-                high = middle
-            else:
-                low = middle + 1
-        parts.append(page[start * ENTRY_BYTES : low * ENTRY_BYTES])
-        start = low
-    return parts
-
-
 class StateTree:
     """The committed version: the base of all overlays.
 
@@ -385,7 +276,7 @@ class StateTree:
     def __init__(self, source: PageSource, *, cache_bytes: int = PAGE_CACHE_BYTES_MAX) -> None:
         """An empty tree over an empty source; `open` reads one that is not."""
         self._source = source
-        self._cache = _PageCache(cache_bytes)
+        self._cache = PageCache(cache_bytes)
         self._top: Inner | None = None
         self._top_hash: bytes = EMPTY_PAGE
         self.count = 0
@@ -403,7 +294,7 @@ class StateTree:
             Damaged: pages that can belong to no tree.
         """
         tree = cls(source, cache_bytes=cache_bytes)
-        tree._top, tree._top_hash, tree.count = _rebuilt(source.pages())
+        tree._top, tree._top_hash, tree.count = rebuilt(source.pages())
         tree.root = root_hash(tree._top_hash)
         return tree
 
@@ -442,44 +333,7 @@ class StateTree:
         if _sha256(PAGE_PREFIX + page).digest() != digest:
             raise Damaged(
                 f"a page of the state tree is damaged or missing (prefix '{prefix.decode()}')",
-                hint=_REBUILD_HINT,
+                hint=REBUILD_HINT,
             )
         self._cache.put(prefix, page)
         return page
-
-
-def _rebuilt(pages: Iterator[tuple[bytes, bytes]]) -> tuple[Inner | None, bytes, int]:
-    """Top, its hash and the number of keys, from all pages; level by level from below."""
-    levels: dict[int, dict[bytes, tuple[Inner | None, bytes, int]]] = {}
-    for prefix, page in pages:
-        entries = len(page) >> 6
-        if not page or len(page) & 63 or entries > PAGE_ENTRIES_MAX:
-            raise _shapeless(prefix)
-        digest = _sha256(PAGE_PREFIX + page).digest()
-        levels.setdefault(len(prefix), {})[prefix] = (None, digest, entries)
-    for depth in range(max(levels, default=0), 0, -1):
-        above = levels.setdefault(depth - 1, {})
-        families: dict[bytes, list[tuple[int, Inner | None, bytes, int]]] = {}
-        for prefix, (kid, digest, count) in levels.pop(depth).items():
-            slot = _SLOT.get(prefix[-1], -1)
-            families.setdefault(prefix[:-1], []).append((slot, kid, digest, count))
-        for prefix, family in families.items():
-            total = sum(count for _, _, _, count in family)
-            if prefix in above or total <= PAGE_ENTRIES_MAX or min(family)[0] < 0:
-                raise _shapeless(prefix)
-            hashes = bytearray(_NO_HASHES)
-            kids: list[Inner | None] = [None] * 16
-            for slot, kid, digest, _ in family:
-                hashes[slot << 5 : (slot + 1) << 5] = digest
-                kids[slot] = kid
-            content = bytes(hashes)
-            node = Inner(content, tuple(kids) if any(kids) else None, total)
-            above[prefix] = (node, inner_hash(content), total)
-    return levels.get(0, {}).get(b"", (None, EMPTY_PAGE, 0))
-
-
-def _shapeless(prefix: bytes) -> Damaged:
-    return Damaged(
-        f"the pages of the state tree do not form a tree (near prefix '{prefix.hex()}')",
-        hint=_REBUILD_HINT,
-    )
