@@ -12,7 +12,7 @@ from zmqnode.base.codec import message, pack
 from zmqnode.base.hashes import Hash
 from zmqnode.base.keys import Address, PublicKey, Signature
 from zmqnode.base.point import HEIGHT_MAX, ROUND_MAX, Point, Stage
-from zmqnode.base.signing import Domain, Signer, Verify
+from zmqnode.base.signing import Domain, Signs, Verify
 
 BALLOT_TAG = "ballot"
 
@@ -87,7 +87,7 @@ class Ballot:
         return verify(self.instance, domain.message(BALLOT_TAG, body), self.signature)
 
 
-def sign_ballot(fact: Fact, address: Address, epoch: int, signer: Signer) -> Ballot:
+def sign_ballot(fact: Fact, address: Address, epoch: int, signer: Signs) -> Ballot:
     """The ballot of the signer's instance for an address."""
     return Ballot(
         fact=fact,

@@ -17,7 +17,7 @@ from zmqnode.base.keys import Address, PublicKey, Signature
 from zmqnode.base.point import HEIGHT_MAX
 from zmqnode.base.proposal import Proposal
 from zmqnode.base.seal import TIME_MAX_MS
-from zmqnode.base.signing import Domain, Signer, Verify
+from zmqnode.base.signing import Domain, Signs, Verify
 from zmqnode.base.voteproof import Voteproof
 
 STATUS_TAG: Final = "status"
@@ -72,7 +72,7 @@ class Status:
 
 
 def sign_status(
-    *, address: Address, state: NodeState, height: int, tip: int, clock_ms: int, signer: Signer
+    *, address: Address, state: NodeState, height: int, tip: int, clock_ms: int, signer: Signs
 ) -> Status:
     """The signer's status."""
     body = pack([address, int(state), height, tip, clock_ms])
@@ -222,7 +222,7 @@ class LastBallotAnswer:
 
 
 def sign_last_ballot(
-    wanted: LastBallotWanted, ballot: Ballot | None, signer: Signer
+    wanted: LastBallotWanted, ballot: Ballot | None, signer: Signs
 ) -> LastBallotAnswer:
     """The signer's answer to D6."""
     held = None if ballot is None else ballot.signature

@@ -11,7 +11,7 @@ from zmqnode.base.hashes import Hash, sha256, tagged
 from zmqnode.base.keys import Address, PublicKey, Signature
 from zmqnode.base.point import HEIGHT_MAX, ROUND_MAX, Point
 from zmqnode.base.seal import TIME_MAX_MS
-from zmqnode.base.signing import Domain, Signer, Verify
+from zmqnode.base.signing import Domain, Signs, Verify
 from zmqnode.base.voteproof import Voteproof
 
 PROPOSAL_TAG: Final = "proposal"
@@ -107,7 +107,7 @@ def sign_proposal(
     justification: tuple[Voteproof, ...],
     address: Address,
     epoch: int,
-    signer: Signer,
+    signer: Signs,
 ) -> Proposal:
     """The signer's proposal at a point."""
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from zmqnode.base.codec import pack
 from zmqnode.base.hashes import ZERO, Hash
@@ -26,6 +27,17 @@ class Domain:
     def message(self, tag: str, body: bytes, version: int = 1) -> bytes:
         """The bytes a signature of kind ``tag`` over ``body`` covers."""
         return pack([tag, version, self.network_id, self.genesis, body])
+
+
+class Signs(Protocol):
+    """Whatever signs for a chain: a Signer, or the simulator's."""
+
+    domain: Domain
+    public: PublicKey
+
+    def sign(self, tag: str, body: bytes) -> Signature:
+        """The signature of kind ``tag`` over ``body`` in this chain."""
+        ...
 
 
 class Signer:

@@ -1,0 +1,150 @@
+"""Seals that wait for a block, in order of arrival, within bounds on all sides.
+
+The pool's bounds decide nothing on the chain: a value is judged by its content alone. What a bound refuses
+gets a reason code that the client can act on. Seals of the newest blocks are kept a little longer for
+peers that still miss them.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+
+from zmqnode.base.hashes import Hash
+from zmqnode.base.keys import PublicKey
+from zmqnode.base.params import Params
+from zmqnode.base.seal import Seal
+from zmqnode.core.chain import Chain
+from zmqnode.core.world import SEALS_KEPT_BLOCKS, PoolLimits
+
+
+class Pool:
+    """Seals by body hash, oldest arrival first."""
+
+    def __init__(self, limits: PoolLimits, params: Params) -> None:
+        self.limits = limits
+        self.params = params
+        self._seals: dict[Hash, Seal] = {}
+        self._by_sender: dict[PublicKey, list[int]] = {}
+        self._recent: deque[dict[Hash, Seal]] = deque(maxlen=SEALS_KEPT_BLOCKS)
+        self._held: dict[Hash, Seal] = {}  # Pulled for a value of this height, beyond the bounds.
+        self.bytes = 0
+        self.operations = 0
+        self.refused: dict[str, int] = {}
+
+    def __len__(self) -> int:
+        return len(self._seals)
+
+    def __iter__(self) -> Iterator[Seal]:
+        return iter(self._seals.values())
+
+    def get(self, seal: Hash) -> Seal | None:
+        """A seal that is waiting, held for a value, or of one of the newest blocks."""
+        found = self._seals.get(seal) or self._held.get(seal)
+        if found is None:
+            for block in self._recent:
+                found = block.get(seal)
+                if found is not None:
+                    break
+        return found
+
+    def add(self, seal: Seal, chain: Chain, clock_ms: int) -> str | None:
+        """Take a seal whose form and signature are right; the code of the refusal, or None.
+
+        A seal that waits already, or stands in a block, is no refusal: sending again is harmless.
+        """
+        if seal.hash in self._seals or chain.executed(seal.hash):
+            return None
+        code = self._judge(seal, clock_ms)
+        if code is not None:
+            self.refused[code] = self.refused.get(code, 0) + 1
+            return code
+        self._seals[seal.hash] = seal
+        share = self._by_sender.setdefault(seal.sender, [0, 0])
+        share[0] += 1
+        share[1] += len(seal.data)
+        self.bytes += len(seal.data)
+        self.operations += len(seal.operations)
+        return None
+
+    def _judge(self, seal: Seal, clock_ms: int) -> str | None:
+        size = len(seal.data)
+        if size > self.params.seal_bytes_max:
+            return "seal_too_large"
+        if seal.created_at_ms + self.params.seal_ttl_ms < clock_ms:
+            return "seal_expired"
+        if seal.created_at_ms > clock_ms + self.params.seal_ahead_ms:
+            return "seal_too_early"
+        if len(self._seals) >= self.limits.seals_max or self.bytes + size > self.limits.bytes_max:
+            return "pool_full"
+        count, held = self._by_sender.get(seal.sender, (0, 0))
+        if count >= self.limits.sender_seals_max or held + size > self.limits.sender_bytes_max:
+            return "sender_quota"
+        return None
+
+    def hold(self, seal: Seal) -> None:
+        """Keep a seal that a proposal of this height names, until the height is over.
+
+        The caller bounds it: only what a proposal names, at most ``block_operations_max`` seals.
+        """
+        if seal.hash not in self._seals:
+            self._held[seal.hash] = seal
+
+    def _drop(self, seal: Hash) -> Seal | None:
+        found = self._seals.pop(seal, None)
+        if found is not None:
+            self.bytes -= len(found.data)
+            self.operations -= len(found.operations)
+            share = self._by_sender[found.sender]
+            share[0] -= 1
+            share[1] -= len(found.data)
+            if not share[0]:
+                del self._by_sender[found.sender]
+        return found
+
+    def committed(self, seals: Iterable[Seal]) -> None:
+        """A block with these seals was committed: they wait no longer."""
+        block = {}
+        for seal in seals:
+            self._drop(seal.hash)
+            block[seal.hash] = seal
+        self._recent.append(block)
+        self._held.clear()
+
+    def expire(self, clock_ms: int) -> None:
+        """Drop what no block can take any more; oldest arrivals are looked at first."""
+        before_ms = clock_ms - self.params.seal_ttl_ms
+        gone = []
+        for seal in self._seals.values():
+            # Arrival order is age order but for seal_ahead: stop at the first that arrived fresh.
+            if seal.created_at_ms >= before_ms + self.params.seal_ahead_ms:
+                break
+            if seal.created_at_ms < before_ms:
+                gone.append(seal.hash)
+        for seal_hash in gone:
+            self._drop(seal_hash)
+
+    def choose(self, chain: Chain, time_ms: int, without: Iterable[Hash] = ()) -> tuple[Seal, ...]:
+        """Seals for a fresh value of that time, oldest arrival first, within the block's bounds."""
+        left_out = dict.fromkeys(without)
+        operations = self.params.block_operations_max
+        size = self.params.block_bytes_max
+        chosen = []
+        for seal in self._seals.values():
+            if not chain.timely(seal.created_at_ms, time_ms) or seal.hash in left_out:
+                continue
+            if len(seal.operations) > operations or len(seal.data) > size:
+                break  # Later, smaller ones must not overtake for ever.
+            operations -= len(seal.operations)
+            size -= len(seal.data)
+            chosen.append(seal)
+        return tuple(chosen)
+
+    def oldest(self, count: int) -> tuple[Seal, ...]:
+        """The first ``count`` seals by arrival."""
+        found = []
+        for seal in self._seals.values():
+            if len(found) >= count:
+                break
+            found.append(seal)
+        return tuple(found)
