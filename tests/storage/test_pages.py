@@ -275,3 +275,19 @@ def test_a_page_takes_items_in_any_number() -> None:
     gone = [(name, where, None) for name, where, _ in items]
     assert applied(page, gone, 0, len(gone)) == b""
     assert applied(page, gone, 5, 6) == page[:320] + page[384:]
+
+
+def test_a_tree_folds_and_splits_at_exactly_32_keys() -> None:
+    """Goal: the boundary itself, from both sides. Method: one key at a time, up and down."""
+    pages = Pages()
+    tree = StateTree(pages)
+    state: dict[bytes, bytes] = {}
+    for number in [*range(70), *range(69, -1, -1)]:
+        key = b"%d" % number
+        block = {key: None if key in state else b"v"}
+        overlay = tree.fork()
+        overlay.update(block)
+        state = changed(state, block)
+        commit(tree, pages, overlay)
+        assert tree.root == tree_twin.state_root(state)
+        assert pages.held == tree_twin.page_names(state)

@@ -25,6 +25,7 @@ interpreter for tens of milliseconds, which the node's loop would feel as a late
 
 from __future__ import annotations
 
+import mmap
 import os
 import threading
 import time
@@ -65,6 +66,12 @@ SLICE_BREAK_S = 0.00005
 FORMAT_VERSION = b"zmqnode store 1"
 
 
+def _check_length(path: Path, length: int) -> None:
+    """Reading past the end of a mapped file kills the process: say it instead."""
+    if path.stat().st_size < length:
+        raise OSError(f"{path.name} is cut off: it should have at least {length} bytes")
+
+
 class LmdbStore(TableStore):
     """The store in a folder of its own; only one process may have it open.
 
@@ -100,10 +107,20 @@ class LmdbStore(TableStore):
         self._pending_keys_max = pending_keys_max
         self._map_bytes = map_bytes
         try:
-            self._open(folder)
+            self._env = self._opened(folder)
         except (lmdb.Error, OSError) as error:
             raise damaged("opening", error) from error
-        self._durable_height = self._height = self._read_marker()
+        try:
+            self._check_length(folder)
+            self._tables = [self._env.open_db(table.encode()) for table in TABLES]
+            self._snapshots = Snapshots(self._env, self._tables)
+            self._durable_height = self._height = self._read_marker()
+        except (lmdb.Error, OSError) as error:
+            self._env.close()
+            raise damaged("opening", error) from error
+        except Damaged:
+            self._env.close()
+            raise
         self._layers = (Layer(), Layer())  # The one being filled, the one being committed.
         self._failure: Damaged | None = None
         self._closing = self._flushing = self._closed = False
@@ -111,37 +128,39 @@ class LmdbStore(TableStore):
         self._worker = threading.Thread(target=self._work, name="store", daemon=True)
         self._worker.start()
 
-    def _open(self, folder: Path) -> None:
-        is_new = not (folder / "data.mdb").exists()
+    def _opened(self, folder: Path) -> lmdb.Environment:
+        path = folder / "data.mdb"
+        is_new = not path.exists()
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not is_new:
-            self._map_bytes = max(self._map_bytes, 2 * (folder / "data.mdb").stat().st_size)
-        self._env = lmdb.open(
+            _check_length(path, 2 * mmap.PAGESIZE)  # The two roots.
+            self._map_bytes = max(self._map_bytes, 2 * path.stat().st_size)
+        env = lmdb.open(
             str(folder),
             map_size=self._map_bytes,
             max_dbs=len(TABLES),
             mode=0o600,
             readahead=False,  # Lookups are scattered; reading ahead would only fill memory.
         )
-        self._tables = [self._env.open_db(table.encode()) for table in TABLES]
         if is_new:
-            with self._env.begin(write=True) as transaction:
-                transaction.put(FORMAT, FORMAT_VERSION, db=self._tables[META_TABLE])
-            for path in (folder, folder.parent):
-                handle = os.open(path, os.O_RDONLY)
+            for named in (folder, folder.parent):
+                handle = os.open(named, os.O_RDONLY)
                 os.fsync(handle)
                 os.close(handle)
+        return env
+
+    def _check_length(self, folder: Path) -> None:
         used = (self._env.info()["last_pgno"] + 1) * self._env.stat()["psize"]
-        if (folder / "data.mdb").stat().st_size < used:
-            # Reading past the end of a mapped file kills the process; say it instead.
-            raise OSError(f"data.mdb is cut off: it should have at least {used} bytes")
-        self._snapshots = Snapshots(self._env, self._tables)
+        _check_length(folder / "data.mdb", used)
 
     def _read_marker(self) -> int:
         version = self._snapshots.get(META_TABLE, FORMAT)
-        if version != FORMAT_VERSION:
-            raise Damaged(f"the store is of another version: {version!r}", hint=HINT)
         marker = self._snapshots.get(META_TABLE, MARKER)
+        if version is None and marker is None:  # New, or it died right after it was made.
+            with self._env.begin(write=True) as transaction:
+                transaction.put(FORMAT, FORMAT_VERSION, db=self._tables[META_TABLE])
+        elif version != FORMAT_VERSION:
+            raise Damaged(f"the store is of another version: {version!r}", hint=HINT)
         return NO_HEIGHT if marker is None else int.from_bytes(marker, "big")
 
     @property

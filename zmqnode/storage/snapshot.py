@@ -14,8 +14,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from itertools import islice
-from types import TracebackType
-from typing import Any, Self, cast
+from typing import Any, cast
 from weakref import WeakSet
 
 import lmdb
@@ -41,11 +40,11 @@ class Snapshots:
     """All reads of one LMDB environment."""
 
     def __init__(self, env: lmdb.Environment, tables: Sequence[Any]) -> None:
-        self._env = env
-        self._tables = tables  # Database handles in the order of `TABLES`.
-        self._idle = threading.Condition()
+        self.env = env
+        self.tables = tables  # Database handles in the order of `TABLES`.
+        self.idle = threading.Condition()
         self._shared: lmdb.Transaction | None = None  # Begun by the first lookup after a commit.
-        self._scans: WeakSet[Scan] = WeakSet()  # One that is forgotten closes itself.
+        self.open_scans: WeakSet[OpenScan] = WeakSet()  # One that is forgotten ends itself.
 
     def get(self, table: int, key: bytes) -> bytes | None:
         """The newest committed value.
@@ -54,17 +53,17 @@ class Snapshots:
             Damaged: the file cannot be read.
         """
         try:
-            with self._idle:
+            with self.idle:
                 shared = self._shared
                 if shared is None:
-                    shared = self._shared = self._env.begin(buffers=False)
-                return cast("bytes | None", shared.get(key, None, self._tables[table]))
+                    shared = self._shared = self.env.begin(buffers=False)
+                return cast("bytes | None", shared.get(key, None, self.tables[table]))
         except lmdb.Error as error:
             raise damaged(f"reading {TABLES[table]}", error) from error
 
     def release(self) -> None:
         """Let go of the shared snapshot: after a commit, before the committed layer goes."""
-        with self._idle:
+        with self.idle:
             self._let_go()
 
     def _let_go(self) -> None:
@@ -78,65 +77,77 @@ class Snapshots:
         prefix: bytes,
         after: bytes | None,
         upper: list[tuple[bytes, bytes | None]],
-    ) -> Scan:
+    ) -> Iterator[tuple[bytes, bytes]]:
         """Entries with a prefix, greater than `after`, below those of `upper` (sorted)."""
         try:
-            with self._idle:
-                return Scan(self, table, prefix, after, upper)
+            with self.idle:
+                scan = OpenScan(self, table, prefix, after)
         except lmdb.Error as error:
             raise damaged(f"reading {TABLES[table]}", error) from error
+        return newest(upper, scan.entries())
 
     def grow(self, size: int) -> None:
         """Widen the address range; open scans are waited for, then cut off."""
         deadline = time.monotonic() + SCAN_WAIT_MS_MAX / 1000
-        with self._idle:
-            while self._scans and (left := deadline - time.monotonic()) > 0:
-                self._idle.wait(left)
-            for scan in list(self._scans):
-                scan.cut_off()
+        with self.idle:
+            while any(scan.is_open for scan in list(self.open_scans)):
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    break
+                self.idle.wait(left)
+            self._cut_off_scans()
             self._let_go()
-            self._env.set_mapsize(size)
+            self.env.set_mapsize(size)
 
     def close(self) -> None:
         """End all reads and close the environment; later reads fail."""
-        with self._idle:
-            for scan in list(self._scans):
-                scan.cut_off()
+        with self.idle:
+            self._cut_off_scans()
             self._let_go()
-            self._env.close()
+            self.env.close()
+
+    def _cut_off_scans(self) -> None:
+        for scan in list(self.open_scans):
+            if scan.is_open:
+                scan.cut_off()
 
 
-class Scan:
-    """An iterator over one moment of a table, merged with entries not committed yet."""
+class OpenScan:
+    """One moment of a table, read in chunks; it ends with the last entry or when it is forgotten.
+
+    Who iterates holds the generator of `entries`, which holds this; nothing here refers back, so
+    letting go of the iterator ends the transaction at once.
+    """
 
     def __init__(
-        self,
-        snapshots: Snapshots,
-        table: int,
-        prefix: bytes,
-        after: bytes | None,
-        upper: list[tuple[bytes, bytes | None]],
+        self, snapshots: Snapshots, table: int, prefix: bytes, after: bytes | None
     ) -> None:
         """Called under the snapshots' lock."""
         self._snapshots = snapshots
         self._table = table
         self._prefix = prefix
-        self._transaction: Any = snapshots._env.begin(buffers=False)
         self._is_cut_off = False
-        snapshots._scans.add(self)
+        self._transaction: Any = snapshots.env.begin(buffers=False)
+        snapshots.open_scans.add(self)
         start = prefix if after is None or after < prefix else after + b"\0"
-        cursor = self._transaction.cursor(db=snapshots._tables[table])
+        cursor = self._transaction.cursor(db=snapshots.tables[table])
         # LMDB takes an empty key for none at all.
         found = cursor.set_range(start) if start else cursor.first()
         self._entries: Iterator[tuple[bytes, bytes]] = cursor.iternext() if found else iter(())
-        chunk = self._chunk()
-        self._merged = newest(upper, self._from_file(chunk))
+        self._first_chunk = self._chunk()
 
-    def __iter__(self) -> Self:
-        return self
-
-    def __next__(self) -> tuple[bytes, bytes]:
-        return next(self._merged)
+    def entries(self) -> Iterator[tuple[bytes, bytes]]:
+        """All entries; to be called once."""
+        chunk = self._first_chunk
+        while True:
+            yield from chunk
+            try:
+                with self._snapshots.idle:
+                    if self._transaction is None and not self._is_cut_off:
+                        return
+                    chunk = self._chunk()
+            except lmdb.Error as error:
+                raise damaged(f"reading {TABLES[self._table]}", error) from error
 
     def _chunk(self) -> list[tuple[bytes, bytes]]:
         """The next entries; under the lock. The transaction ends with the last of them."""
@@ -145,51 +156,31 @@ class Scan:
         chunk = list(islice(self._entries, CHUNK_ENTRIES))
         if len(chunk) < CHUNK_ENTRIES or not chunk[-1][0].startswith(self._prefix):
             chunk = [entry for entry in chunk if entry[0].startswith(self._prefix)]
-            self._end()
+            self.end()
         return chunk
 
-    def _from_file(self, chunk: list[tuple[bytes, bytes]]) -> Iterator[tuple[bytes, bytes]]:
-        """All entries of the file, after a first chunk that is there already."""
-        yield from chunk
-        while self._transaction is not None or self._is_cut_off:
-            try:
-                with self._snapshots._idle:
-                    chunk = self._chunk()
-            except lmdb.Error as error:
-                raise damaged(f"reading {TABLES[self._table]}", error) from error
-            yield from chunk
+    @property
+    def is_open(self) -> bool:
+        """Whether it reads the file still."""
+        return self._transaction is not None
 
     def cut_off(self) -> None:
-        """End the transaction under the user's feet; under the lock."""
+        """End the transaction under the reader's feet; under the lock."""
         self._is_cut_off = True
-        self._end()
+        self.end()
 
-    def _end(self) -> None:
+    def end(self) -> None:
+        """End the transaction, if it has not ended; under the lock."""
         if self._transaction is not None:
             self._entries = iter(())
             self._transaction.abort()
             self._transaction = None
-            self._snapshots._scans.discard(self)
-            self._snapshots._idle.notify_all()
-
-    def close(self) -> None:
-        """Stop early."""
-        with self._snapshots._idle:
-            self._end()
+            self._snapshots.idle.notify_all()
 
     def __del__(self) -> None:
-        self.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
+        if self._transaction is not None:
+            with self._snapshots.idle:
+                self.end()
 
 
 def newest(
