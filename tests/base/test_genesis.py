@@ -18,7 +18,7 @@ from zmqnode.base.genesis import (
 )
 from zmqnode.base.hashes import ZERO, Hash, sha256
 from zmqnode.base.keys import Address, PrivateKey, verify
-from zmqnode.base.params import BOUNDS, ChainParams, read_params
+from zmqnode.base.params import BOUNDS, Params
 from zmqnode.errors import Invalid, Malformed
 
 NETWORK = "test-genesis"
@@ -39,9 +39,7 @@ def genesis(n: int = 4) -> Genesis:
         )
         for i in range(n)
     )
-    return Genesis(
-        network_id=NETWORK, app="kv", app_version=1, params=ChainParams(), entries=entries
-    )
+    return Genesis(network_id=NETWORK, app="kv", app_version=1, params=Params(), entries=entries)
 
 
 def test_a_genesis_of_signed_entries_has_no_findings_and_travels_unchanged() -> None:
@@ -86,7 +84,7 @@ def test_every_part_of_the_document_changes_the_genesis_hash() -> None:
         replace(made, network_id="other"),
         replace(made, app="currency"),
         replace(made, app_version=2),
-        replace(made, params=ChainParams(block_interval_ms=1)),
+        replace(made, params=Params(block_interval_ms=1)),
         replace(made, data=b"x"),
         replace(made, entries=made.entries[:3]),
     ]
@@ -127,8 +125,8 @@ def test_entries_out_of_order_are_no_genesis() -> None:
 
 
 def test_params_have_documented_defaults_and_bounds() -> None:
-    assert list(ChainParams().to_json()) == list(BOUNDS)
-    assert read_params({"block_interval_ms": 5}).block_interval_ms == 5
+    assert list(Params().named()) == list(BOUNDS)
+    assert Params.of({"block_interval_ms": 5}).block_interval_ms == 5
     for bad in (
         {"block_interval": 5},
         {"activation_lag": 3},
@@ -139,5 +137,5 @@ def test_params_have_documented_defaults_and_bounds() -> None:
         {"block_bytes_max": 1_000_000},  # Less than seal_bytes_max.
     ):
         with pytest.raises(Invalid) as refused:
-            read_params(bad)
+            Params.of(bad)
         assert refused.value.code == "config_invalid"

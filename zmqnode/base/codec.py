@@ -296,6 +296,8 @@ def _reader_of_type(hint: Any) -> Callable[[object], Any]:
         return _tuple_reader(arguments)
     if hint is list or origin is list:
         return _exactly(list, "list")
+    if origin is dict:
+        return _exactly(dict, "map")
     raise TypeError(f"no reader for {hint!r}")
 
 

@@ -29,7 +29,7 @@ from zmqnode.base.keys import (
     parse_address,
     public_text,
 )
-from zmqnode.base.params import ChainParams
+from zmqnode.base.params import Params
 from zmqnode.base.results import results_root
 from zmqnode.base.signing import Domain, Verify
 from zmqnode.base.suffrage import MEMBERS_MAX, Member, Suffrage
@@ -95,7 +95,7 @@ class Genesis:
     network_id: str
     app: str
     app_version: int
-    params: ChainParams
+    params: Params
     entries: tuple[Entry, ...]
     data: bytes = b""
 

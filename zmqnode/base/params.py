@@ -37,11 +37,11 @@ BOUNDS: Final[dict[str, tuple[int, int]]] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ChainParams:
+class Params:
     """The parameters of one chain, in their documented units; the defaults are DESIGN.md's.
 
     Raises:
-        ValueError: out of bounds, or two that contradict each other; the text names them.
+        ValueError: out of bounds, or two in contradiction.
     """
 
     activation_lag: int = 2
@@ -63,37 +63,44 @@ class ChainParams:
         for name, (least, most) in BOUNDS.items():
             value: object = getattr(self, name)
             if type(value) is not int or not least <= value <= most:
-                raise ValueError(f"{name} must be an int from {least} to {most}, not {value!r:.40}")
+                raise OutOfBounds(name, f"must be an int from {least} to {most}, not {value!r:.40}")
         if self.block_bytes_max < self.seal_bytes_max:
-            raise ValueError("block_bytes_max must be at least seal_bytes_max")
+            raise OutOfBounds("block_bytes_max", "must be at least seal_bytes_max")
         for window in ("veto_window_ms", "ack_window_ms"):
             if 4 * self.time_tolerance_ms > getattr(self, window):
-                raise ValueError(f"time_tolerance_ms must be at most a quarter of {window}")
+                raise OutOfBounds("time_tolerance_ms", f"must be at most a quarter of {window}")
 
-    def to_json(self) -> dict[str, int]:
+    def named(self) -> dict[str, int]:
         """Name to value, in the order of DESIGN.md."""
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
 
+    @classmethod
+    def of(cls, values: Mapping[str, object]) -> Params:
+        """Parameters from names and values; those not given have their defaults.
 
-def read_params(given: Mapping[str, object]) -> ChainParams:
-    """Parameters from names and values; those not given have their defaults.
+        Raises:
+            Invalid: ``config_invalid``, an unknown name or a value that cannot be; details
+                ``parameter``.
+        """
+        for name in values:
+            if name not in BOUNDS:
+                hint = f"they are: {', '.join(BOUNDS)}"
+                raise _wrong(name, "is no chain parameter", hint)
+        try:
+            return cls(**values)  # type: ignore[arg-type]  # checked in __post_init__
+        except OutOfBounds as error:
+            raise _wrong(error.parameter, error.problem) from None
 
-    Raises:
-        Invalid: ``config_invalid``, an unknown name or a value that cannot be.
-    """
-    for name in given:
-        if name not in BOUNDS:
-            known = ", ".join(BOUNDS)
-            message = f"params.{name:.60} is no chain parameter"
-            raise Invalid(
-                "config_invalid", message, hint=f"they are: {known}", path=f"params.{name}"
-            )
-    values = {name: value for name, value in given.items() if type(value) is int}
-    for name, value in given.items():
-        if name not in values:
-            message = f"params.{name} must be an int, not {type(value).__name__}"
-            raise Invalid("config_invalid", message, path=f"params.{name}")
-    try:
-        return ChainParams(**values)
-    except ValueError as error:
-        raise Invalid("config_invalid", f"params: {error}", path="params") from None
+
+class OutOfBounds(ValueError):
+    """A value that a parameter cannot have."""
+
+    def __init__(self, parameter: str, problem: str) -> None:
+        super().__init__(f"{parameter} {problem}")
+        self.parameter = parameter
+        self.problem = problem
+
+
+def _wrong(name: str, problem: str, hint: str = "") -> Invalid:
+    message = f"params.{name:.60} {problem}"
+    return Invalid("config_invalid", message, hint=hint, parameter=name[:60])
