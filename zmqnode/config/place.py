@@ -1,0 +1,103 @@
+"""Where a node is: ``tcp://HOST:PORT``, with its key in front of the host where it is known.
+
+``https://HOST:PORT`` is read as the same place (Mitum's texts have it); a trailing slash and a
+fragment such as ``#tls_insecure`` are dropped there. ``tcp://PUBLICKEY@HOST:PORT`` names a node
+and its key in one text.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass, replace
+from typing import Final
+
+from zmqnode.base.keys import PublicKey, looks_private, parse_public, public_text
+from zmqnode.errors import Invalid
+
+PORT_MAX: Final = 65535
+HOST_CHARS_MAX: Final = 253
+
+_FORM: Final = re.compile(
+    r"(?P<scheme>[a-zA-Z][a-zA-Z0-9+.-]*)://(?:(?P<key>[^@/]*)@)?"
+    r"(?P<host>\[[^\]]*\]|[^:/?#@\[\]]*)(?::(?P<port>[0-9]{1,5}))?(?P<rest>[/?#].*)?"
+)
+_NAME: Final = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*\.?")
+_HINT: Final = "a url is tcp://HOST:PORT, or tcp://PUBLICKEY@HOST:PORT where the key is needed too"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """A host (a name or a literal address, IPv6 without brackets), a port, perhaps a key."""
+
+    host: str
+    port: int  # 1 to 65535
+    publickey: PublicKey | None = None
+
+    @property
+    def url(self) -> str:
+        """The canonical url, without the key."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"tcp://{host}:{self.port}"
+
+    @property
+    def text(self) -> str:
+        """The url with the key in it, if there is one."""
+        if self.publickey is None:
+            return self.url
+        return self.url.replace("tcp://", f"tcp://{public_text(self.publickey)}@", 1)
+
+    def shifted(self, ports: int) -> Place:
+        """The same host, some ports further; the caller checked that the port exists."""
+        return replace(self, port=self.port + ports, publickey=None)
+
+
+def parse_place(text: str) -> Place:
+    """The place a url names.
+
+    Raises:
+        Invalid: ``config_invalid`` for no url, ``key_invalid`` for a bad key in it; a private key
+        is not echoed.
+    """
+    found = _FORM.fullmatch(text.strip())
+    if found is None:
+        raise _invalid(text, "is no url")
+    key = found["key"]
+    publickey = None if key is None else parse_public(key)
+    if found["scheme"].lower() not in ("tcp", "https"):
+        raise _invalid(text, f"has the scheme {found['scheme']}, not tcp (or https)")
+    if found["port"] is None or not 1 <= int(found["port"]) <= PORT_MAX:
+        raise _invalid(text, f"needs a port from 1 to {PORT_MAX}")
+    rest = found["rest"] or ""
+    if rest.split("#", 1)[0] not in ("", "/"):
+        raise _invalid(text, "has a path; a node has none")
+    return Place(host=_host(text, found["host"]), port=int(found["port"]), publickey=publickey)
+
+
+def is_url(text: str) -> bool:
+    """Whether a text is meant as a url, right or wrong."""
+    return "://" in text
+
+
+def _host(text: str, host: str) -> str:
+    if host.startswith("["):
+        try:
+            return ipaddress.IPv6Address(host[1:-1]).compressed
+        except ValueError:
+            raise _invalid(text, "has no IPv6 address between its brackets") from None
+    if re.fullmatch(r"[0-9.]+", host):
+        try:
+            return str(ipaddress.IPv4Address(host))
+        except ValueError:
+            raise _invalid(text, f"has a host that is no IPv4 address: {host}") from None
+    if len(host) > HOST_CHARS_MAX or _NAME.fullmatch(host) is None:
+        raise _invalid(text, "has no host" if not host else f"has a host that cannot be: {host!r}")
+    return host.lower()
+
+
+def _invalid(text: str, reason: str) -> Invalid:
+    secret = any(looks_private(part) for part in re.split(r"[/@:]+", text))
+    shown = "the url (with a private key in it, not shown)" if secret else repr(text[:200])
+    if secret:
+        reason = "has a private key in it; a public key belongs there"
+    return Invalid("config_invalid", f"{shown} {reason}", hint=_HINT)
