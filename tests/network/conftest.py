@@ -1,0 +1,264 @@
+"""Networks of real sockets on loopback that cannot leak: every fixture closes what it made."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from zmqnode.base.hashes import ZERO, Hash
+from zmqnode.base.keys import PrivateKey, PublicKey, public_text
+from zmqnode.network import (
+    ClientDoor,
+    DoorRoute,
+    Endpoints,
+    Introduction,
+    NetworkLimits,
+    PeerId,
+    PeerNetwork,
+    PeerRoute,
+    Strike,
+    Topic,
+    new_context,
+)
+
+DEADLINE_S = 10.0
+POLL_S = 0.002
+
+
+async def until(
+    condition: Callable[[], Any], *, seconds: float = DEADLINE_S, what: str = ""
+) -> Any:
+    """Poll a condition; the value it ends with. Fails the test after the deadline."""
+    end = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        assert time.monotonic() < end, f"never happened: {what or condition}"
+        await asyncio.sleep(POLL_S)
+
+
+def free_ports() -> int:
+    """A port p with p, p+1 and p+2 free on loopback."""
+    for _ in range(200):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            first = probe.getsockname()[1]
+        others = [socket.socket() for _ in range(3)]
+        try:
+            for offset, one in enumerate(others):
+                one.bind(("127.0.0.1", first + offset))
+        except (OSError, OverflowError):
+            continue
+        finally:
+            for one in others:
+                one.close()
+        return int(first)
+    raise AssertionError("no three free ports")
+
+
+def resident() -> int:
+    """RSS of this process in bytes."""
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGESIZE")
+
+
+@dataclass
+class Heard:
+    """Hooks that write down what they are told."""
+
+    network: PeerNetwork | None = None
+    ups: list[tuple[PeerId, str]] = field(default_factory=list)
+    downs: list[PeerId] = field(default_factory=list)
+    callers: list[tuple[PeerId, str]] = field(default_factory=list)
+    callers_down: list[PeerId] = field(default_factory=list)
+    messages: list[tuple[PeerId, Topic, object]] = field(default_factory=list)
+    pushes: list[tuple[PeerId, object]] = field(default_factory=list)
+    requests: list[tuple[PeerId, object]] = field(default_factory=list)
+    gaps: list[tuple[PeerId, Topic, int]] = field(default_factory=list)
+    refusals: list[tuple[str, str, str]] = field(default_factory=list)
+    alarms: list[tuple[PeerId, str]] = field(default_factory=list)
+    strike: Strike | None = None
+    echo: bool = True
+
+    def peer_up(self, peer: PeerId, url: str) -> None:
+        self.ups.append((peer, url))
+
+    def peer_down(self, peer: PeerId) -> None:
+        self.downs.append(peer)
+
+    def caller_up(self, peer: PeerId, url: str) -> None:
+        self.callers.append((peer, url))
+
+    def caller_down(self, peer: PeerId) -> None:
+        self.callers_down.append(peer)
+
+    def published(self, peer: PeerId, topic: Topic, message: object) -> Strike | None:
+        self.messages.append((peer, topic, message))
+        return self.strike
+
+    def pushed(self, peer: PeerId, message: object) -> Strike | None:
+        self.pushes.append((peer, message))
+        return self.strike
+
+    def asked(self, peer: PeerId, message: object, route: PeerRoute) -> Strike | None:
+        self.requests.append((peer, message))
+        if self.echo and self.network is not None:
+            assert isinstance(message, bytes)
+            self.network.answer(route, b"re:" + message)
+        return self.strike
+
+    def gap(self, peer: PeerId, topic: Topic, missed: int) -> None:
+        self.gaps.append((peer, topic, missed))
+
+    def refused(self, address: str, url: str, code: str) -> None:
+        self.refusals.append((address, url, code))
+
+    def alarm(self, peer: PeerId, text: str) -> None:
+        self.alarms.append((peer, text))
+
+
+@dataclass
+class Served:
+    """Door hooks: echo, subscribe (``sub``), flood (``big``), hold (``hold``)."""
+
+    door: ClientDoor | None = None
+    requests: list[tuple[bytes, DoorRoute, bytes]] = field(default_factory=list)
+    subscribed: list[DoorRoute] = field(default_factory=list)
+    gone: list[object] = field(default_factory=list)
+    changes: list[str] = field(default_factory=list)
+    answer_size: int = 0
+    keep: bool = True
+
+    def client_request(self, client: bytes, route: DoorRoute, payload: bytes) -> Strike | None:
+        if self.keep:
+            self.requests.append((client, route, payload))
+        assert self.door is not None
+        if payload == b"sub":
+            self.subscribed.append(route)
+        elif payload != b"hold":
+            self.door.answer(route, bytes(self.answer_size) or b"re:" + payload)
+        return None
+
+    def client_gone(self, session: object) -> None:
+        self.gone.append(session)
+
+    def door_changed(self, reason: str) -> None:
+        self.changes.append(reason)
+
+
+@dataclass
+class Fleet:
+    """Nodes of one network, all in this process, each with a context of its own."""
+
+    keys: dict[str, PrivateKey]
+    nodes: list[PeerNetwork] = field(default_factory=list)
+    contexts: list[Any] = field(default_factory=list)
+
+    @property
+    def listed(self) -> dict[str, PublicKey]:
+        return {address: key.public for address, key in self.keys.items()}
+
+    def start(
+        self,
+        address: str,
+        *,
+        instance: PrivateKey | None = None,
+        limits: NetworkLimits | None = None,
+        port: int | None = None,
+        listed: dict[str, PublicKey] | None = None,
+        **said: Any,
+    ) -> tuple[PeerNetwork, Heard]:
+        """One node, bound and with nobody connected."""
+        port = port or free_ports()
+        instance = instance or PrivateKey(os.urandom(32))
+        heard = Heard()
+        facts: dict[str, Any] = {
+            "network_id": "test",
+            "genesis": ZERO,
+            "params": Hash(bytes(32)),
+            "app": "kv",
+            "app_version": 1,
+        }
+        introduction = Introduction(
+            **(facts | said),
+            address=address,
+            instance=instance.public,
+            incarnation=bytes(8),
+            url=f"tcp://127.0.0.1:{port}",
+            publish_port=port + 2,
+        )
+        context = new_context()
+        self.contexts.append(context)
+        network = PeerNetwork(
+            context,
+            asyncio.get_running_loop(),
+            introduction=introduction,
+            identity=self.keys[address],
+            instance=instance,
+            endpoints=Endpoints.from_port("127.0.0.1", port),
+            listed=self.listed if listed is None else listed,
+            hooks=heard,
+            limits=limits,
+        )
+        heard.network = network
+        self.nodes.append(network)
+        return network, heard
+
+    def close(self) -> None:
+        for node in self.nodes:
+            node.close()
+        open_sockets = [one for context in self.contexts for one in context._sockets]
+        open_sockets = [one for one in open_sockets if not one.closed]
+        for context in self.contexts:
+            context.destroy(linger=0)  # A bare term would hang where the assert can speak.
+        assert not open_sockets, f"sockets left open: {open_sockets}"
+
+
+@asynccontextmanager
+async def fleet(*addresses: str) -> AsyncIterator[Fleet]:
+    """Keys for some addresses; nodes are started by the test."""
+    made = Fleet({address: PrivateKey(os.urandom(32)) for address in addresses or ("asas", "bsas")})
+    before = set(os.listdir("/proc/self/fd"))
+    try:
+        yield made
+    finally:
+        made.close()
+    await asyncio.sleep(0)
+    left = set(os.listdir("/proc/self/fd")) - before
+    assert not left, f"descriptors left open: {left}"
+
+
+async def joined(one: PeerNetwork, other: PeerNetwork, *heard: Heard) -> None:
+    """Connect both ways and wait for hellos and subscriptions."""
+    for here, there in ((one, other), (other, one)):
+        here.connect(there.introduction.address, there.introduction.url)
+    for hooks in heard:
+        await until(lambda hooks=hooks: hooks.ups and hooks.callers, what="hello both ways")
+    await until(lambda: one.subscribers >= 2 and other.subscribers >= 2, what="subscriptions")
+
+
+def target_of(node: PeerNetwork) -> str:
+    port = node.introduction.url.rpartition(":")[2]
+    return f"tcp://{public_text(node.identity_key)}@127.0.0.1:{port}"
+
+
+@contextmanager
+def raw_tcp(port: int, count: int = 1) -> Iterator[list[socket.socket]]:
+    """Plain TCP connections to a port; closed at the end."""
+    made: list[socket.socket] = []
+    try:
+        for _ in range(count):
+            one = socket.create_connection(("127.0.0.1", port))
+            one.setblocking(False)
+            made.append(one)
+        yield made
+    finally:
+        for one in made:
+            one.close()
