@@ -4,11 +4,13 @@
 * ``values`` and ``schema``: the closed set of types, and what can be called with them;
 * ``texts``: arguments and results as a command line or JSON spells them;
 * ``state`` and ``execution``: the overlay, and one block's operations on it;
-* ``loading``: ``load_app`` from a name; ``checking``, ``lint``, ``sampling``: ``app check``.
+* ``loading``: ``load_app`` from a name; ``template``: ``app new``; ``trial``: without a network;
+* ``checking``, ``lint`` and ``sampling``: ``app check``.
 """
 
 from zmqnode.app.application import Answer, App, Reject
 from zmqnode.app.execution import Context, Execution, SealResult, Unexecutable
+from zmqnode.app.loading import load_app
 from zmqnode.app.schema import Argument, Schema, Signature
 from zmqnode.app.state import HostFault, State, View, merge_scan
 from zmqnode.app.values import BadArgument, Type
@@ -29,5 +31,6 @@ __all__ = [
     "Type",
     "Unexecutable",
     "View",
+    "load_app",
     "merge_scan",
 ]

@@ -156,12 +156,12 @@ class Schema:
             return {str(index): value for index, value in enumerate(values)}
 
     def to_wire(self) -> dict[str, object]:
-        """A canonical msgpack value: name, version, operations, queries."""
+        """A canonical msgpack value: name, operations, queries, version (keys in order)."""
         return {
             "name": self.name,
-            "version": self.version,
             "operations": [one.to_wire() for one in self.operations],
             "queries": [one.to_wire() for one in self.queries],
+            "version": self.version,
         }
 
     @staticmethod
@@ -175,7 +175,7 @@ class Schema:
                 "version": int(version),
                 "operations": list(operations),
                 "queries": list(queries),
-            } if max(len(operations), len(queries)) <= CALLS_MAX:
+            } if type(version) is int and max(len(operations), len(queries)) <= CALLS_MAX:
                 return Schema(
                     name=name,
                     version=version,

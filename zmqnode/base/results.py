@@ -41,7 +41,7 @@ def encode_results(results: Sequence[OperationResult]) -> bytes:
     """The canonical bytes of a seal's results: [count, [[index, reason or nil, events]..]].
 
     Only results other than "ok without events" are listed. A failed operation has no events: it
-    was undone whole.
+    was undone whole. Dicts in events have their keys in order already, as ``ctx.emit`` keeps them.
     """
     listed = [
         [index, reason, [[name, data] for name, data in events]]
