@@ -1,0 +1,131 @@
+"""D3: what a restart resumes, from the journal's records above the store's tip.
+
+Blocks that the journal proves (value, seals, ACCEPT VP) are replayed first. What is left belongs to the height
+after them: own ballots and proposals, certificates, contents, and executions begun and not finished (D7).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from zmqnode.base.ballot import Ballot
+from zmqnode.base.hashes import Hash
+from zmqnode.base.point import Stage
+from zmqnode.base.proposal import Proposal, Value
+from zmqnode.base.seal import Seal, read_seal
+from zmqnode.base.voteproof import Voteproof
+from zmqnode.core.kernel import Kernel
+from zmqnode.core.records import (
+    BallotSigned,
+    CertificateHeld,
+    ExecutionBegun,
+    ProposalSigned,
+    Recovery,
+    ValueHeld,
+)
+from zmqnode.core.syncing import Syncing
+from zmqnode.core.votes import HeightVotes
+
+
+@dataclass(slots=True, kw_only=True)
+class Restored:
+    """Records above the tip, by kind."""
+
+    ballots: list[Ballot] = field(default_factory=list)
+    proposals: list[Proposal] = field(default_factory=list)
+    values: dict[Hash, tuple[Value, tuple[Seal, ...]]] = field(default_factory=dict)
+    certificates: list[Voteproof] = field(default_factory=list)
+    begun: list[ExecutionBegun] = field(default_factory=list)
+
+    def height_votes(self, kernel: Kernel) -> HeightVotes | None:
+        """The height after the tip as the journal left it; None if it says nothing of it."""
+        tip = kernel.chain.tip
+        height = tip.height + 1
+        votes = HeightVotes(tip, kernel.chain.suffrage(height), kernel.now_ms)
+        found = False
+        for value, seals in self.values.values():
+            if value.height == height and value.parent == tip.hash:
+                found = True
+                votes.values[value.hash] = value
+                votes.recorded[value.hash] = None
+                for seal in seals:
+                    if kernel.pool.add(seal, kernel.chain, kernel.clock_ms) is not None:
+                        kernel.pool.hold(seal)
+        for vp in self.certificates:
+            if vp.fact.height == height:
+                found = True
+                votes.at(vp.fact.round).keep(vp)
+        found |= self._own(votes)
+        self._died(votes)
+        votes.round = _resumed_round(votes, self.ballots)
+        votes.work = found
+        return votes if found else None
+
+    def _own(self, votes: HeightVotes) -> bool:
+        found = False
+        for ballot in self.ballots:
+            if ballot.fact.height == votes.height:
+                found = True
+                at = votes.at(ballot.fact.round)
+                at.ballots(ballot.fact.stage)[ballot.address] = ballot
+                vp = at.count(ballot.fact, votes.suffrage)
+                if vp is not None:
+                    at.keep(vp)
+        for proposal in self.proposals:
+            if proposal.height == votes.height and proposal.value.parent == votes.parent.hash:
+                found = True
+                votes.at(proposal.round).proposal = proposal
+                votes.values.setdefault(proposal.value.hash, proposal.value)
+        return found
+
+    def _died(self, votes: HeightVotes) -> None:
+        """An execution begun at a round without an own ACCEPT there ended with the process (D7)."""
+        accepted = {
+            ballot.fact.round
+            for ballot in self.ballots
+            if ballot.fact.height == votes.height and ballot.fact.stage is Stage.ACCEPT
+        }
+        for begun in self.begun:
+            if begun.height == votes.height and begun.round not in accepted:
+                votes.died[begun.value] = max(begun.round, votes.died.get(begun.value, 0))
+
+
+def _resumed_round(votes: HeightVotes, ballots: list[Ballot]) -> int:
+    """The higher of the last signed point and the newest certificate."""
+    rounds = [ballot.fact.round for ballot in ballots if ballot.fact.height == votes.height]
+    for round_, at in votes.rounds.items():
+        if at.init_vp is not None:
+            rounds.append(round_)
+        if at.draw_vp is not None:
+            rounds.append(round_ + 1)
+    return max(rounds, default=0)
+
+
+def restore(kernel: Kernel, recovery: Recovery, syncing: Syncing) -> Restored:
+    """Give the voter its past, replay proven blocks, keep the rest for the next height."""
+    found = Restored()
+    for record in recovery.records:
+        match record:
+            case BallotSigned(ballot=ballot):
+                found.ballots.append(ballot)
+            case ProposalSigned(proposal=proposal):
+                found.proposals.append(proposal)
+            case ValueHeld(value=value, seals=seals):
+                found.values[value.hash] = (value, tuple(read_seal(data) for data in seals))
+            case CertificateHeld(voteproof=vp):
+                found.certificates.append(vp)
+            case ExecutionBegun():
+                found.begun.append(record)
+    kernel.voter.restore(found.ballots, recovery.watermark)
+    for proposal in found.proposals:
+        kernel.voter.restore_proposal(proposal)
+    for vp in found.certificates:
+        fact = vp.fact
+        if fact.stage is Stage.ACCEPT and fact.value is not None and fact.value in found.values:
+            value, seals = found.values[fact.value]
+            syncing.replay(value, seals, vp)
+    for summary in recovery.blocks:
+        if summary.accept is not None and summary.height >= kernel.chain.tip.height - 1:
+            for ballot in summary.accept.ballots(kernel.chain.suffrage(summary.height)):
+                kernel.members.take_ballot(ballot, kernel.now_ms)
+    return found

@@ -1,0 +1,606 @@
+"""One height after the other: the rules R0 to R7 of DESIGN.md section 3 (Simplex, one slot a height).
+
+Source: Chan and Pass, "Simplex Consensus", TCC 2023. Deviations: one slot per height, and ACCEPT names
+the executed block. Why it is safe: ACCEPT VP and DRAW VP of one round would share an honest signer of both,
+which the one-ACCEPT rule forbids. So after ACCEPT VP(h, r, v) no DRAW VP(h, r) exists, every later
+justification must carry an INIT VP of a round >= r, and by induction its value is v.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from zmqnode.base.ballot import Ballot, Fact, accept_fact, draw_fact, init_fact
+from zmqnode.base.hashes import Hash
+from zmqnode.base.point import Stage
+from zmqnode.base.proposal import FRESH, Proposal, Value
+from zmqnode.base.suffrage import Member
+from zmqnode.base.voteproof import Voteproof
+from zmqnode.core.effects import Execute, Publish
+from zmqnode.core.events import Executed
+from zmqnode.core.kernel import Kernel, Timer
+from zmqnode.core.records import BallotSigned, CertificateHeld, ExecutionBegun, ValueHeld
+from zmqnode.core.values import Values, Verdict
+from zmqnode.core.voter import Diverged
+from zmqnode.core.votes import HeightVotes
+from zmqnode.core.world import NEXT_ROUNDS_MAX, ROUNDS_AHEAD_MAX
+
+DIVERGED_WAY_OUT = (
+    "compare the divergence report with another node; start the version that agrees with the network, "
+    "the node resumes when executing the block again gives its hash"
+)
+
+
+class Consensus:
+    """The height being worked at. ``votes`` is None while this node does not take part."""
+
+    def __init__(
+        self, kernel: Kernel, values: Values, commit: Callable[[Executed, Voteproof], None]
+    ) -> None:
+        self.kernel = kernel
+        self.values = values
+        self.commit = commit
+        self.votes: HeightVotes | None = None
+        self.epoch = 0
+        self.propose: Callable[[], None] = lambda: None
+        self.pull: Callable[[], None] = lambda: None
+
+    # R0: entering.
+
+    def begin(self, votes: HeightVotes, epoch: int) -> None:
+        """Work at a height from where ``votes`` stands (round 0, or what a restart gave back)."""
+        self.votes = votes
+        self.epoch = epoch
+        self.kernel.stop_timer(Timer.LEADER, Timer.ACCEPT, Timer.NEXT, Timer.RESEND, Timer.JUDGE)
+        if votes.round > 0 or self.has_work():
+            self.start_round(with_leader=True)
+        else:
+            self.rest()
+        self.consider()
+        self.check_certificates()
+
+    def leave(self) -> None:
+        """Take no part any more (SYNCING, BROKEN)."""
+        self.votes = None
+        timers = (Timer.LEADER, Timer.ACCEPT, Timer.NEXT, Timer.RESEND, Timer.WORK, Timer.JUDGE)
+        self.kernel.stop_timer(*timers, Timer.MISSING, Timer.TIP)
+
+    def enter_round(self, round_: int, certificate: Voteproof, *, with_leader: bool) -> None:
+        """R0 for a later round: log the entry certificate, broadcast it once, start the timers."""
+        votes = self.votes
+        assert votes is not None and round_ > votes.round
+        votes.round = round_
+        votes.started_ms = None
+        kernel = self.kernel
+        kernel.record(CertificateHeld(voteproof=certificate), sync=False)
+        kernel.emit(Publish(message=certificate))
+        kernel.stop_timer(Timer.LEADER, Timer.ACCEPT, Timer.NEXT, Timer.JUDGE, Timer.MISSING)
+        self.start_round(with_leader=with_leader)
+        self.consider()
+
+    def has_work(self) -> bool:
+        """DESIGN.md section 4: whether round 0 may start (later rounds always do)."""
+        votes, kernel = self.votes, self.kernel
+        assert votes is not None
+        since_ms = kernel.now_ms - kernel.committed_ms
+        if since_ms < kernel.params.block_interval_ms:
+            return False
+        empty_ms = kernel.params.empty_block_interval_ms
+        if votes.height == 1 or len(kernel.pool) or votes.work:
+            return True
+        return bool(empty_ms) and since_ms >= empty_ms
+
+    def rest(self) -> None:
+        """At round 0 without work: wait for it, or for the intervals."""
+        params, since_ms = self.kernel.params, self.kernel.now_ms - self.kernel.committed_ms
+        waits = [params.block_interval_ms, params.empty_block_interval_ms]
+        ahead = [wait - since_ms for wait in waits if wait > since_ms]
+        if ahead:
+            self.kernel.set_timer(Timer.WORK, min(ahead))
+
+    def work_arrived(self) -> None:
+        """A seal, a proposal, a ballot, or an interval that is over: round 0 may start."""
+        votes = self.votes
+        if votes is None or votes.started_ms is not None:
+            return
+        if self.has_work():
+            self.start_round(with_leader=True)
+        else:
+            self.rest()
+
+    def start_round(self, *, with_leader: bool) -> None:
+        """Start t_l and t_a; the leader proposes; a leader known to be away is not waited for."""
+        votes, kernel = self.votes, self.kernel
+        assert votes is not None
+        timing, round_ = kernel.timing, votes.round
+        votes.started_ms = kernel.now_ms
+        kernel.stop_timer(Timer.WORK, Timer.TIP)
+        leader = self.leader()
+        votes.leader_skipped = leader.instance != kernel.own and kernel.members.absent(
+            leader.address, votes.height, kernel.now_ms
+        )
+        wait_ms = timing.leader_ms(round_)
+        if with_leader and votes.here.proposal is None:
+            kernel.set_timer(Timer.LEADER, 0 if votes.leader_skipped else wait_ms)
+        kernel.set_timer(Timer.ACCEPT, timing.accept_ms(round_))
+        kernel.set_timer(Timer.RESEND, timing.resend_ms())
+        if leader.instance == kernel.own:
+            kernel.set_timer(Timer.MISSING, wait_ms // 2)
+            self.propose()
+        elif votes.leader_skipped and votes.here.proposal is None and with_leader:
+            self.give_up()
+        self.join_draws()
+
+    def leader(self) -> Member:
+        """Who proposes at the point this node is at."""
+        votes = self.votes
+        assert votes is not None
+        return self.kernel.chain.leader(votes.height, votes.round)
+
+    # R2: proposals.
+
+    def take_proposal(self, proposal: Proposal) -> None:
+        """A proposal of this height: the first of its round by its leader is kept."""
+        votes, kernel = self.votes, self.kernel
+        assert votes is not None and proposal.height == votes.height
+        if proposal.round > votes.round + ROUNDS_AHEAD_MAX:
+            return
+        leader = kernel.chain.leader(proposal.height, proposal.round)
+        if (proposal.address, proposal.instance) != (leader.address, leader.instance):
+            kernel.bump("foreign_proposal")
+            return
+        if proposal.epoch != leader.epoch or proposal.value.parent != votes.parent.hash:
+            return  # R11: on another parent it counts as not sent.
+        at = votes.at(proposal.round)
+        if at.proposal is not None:
+            if at.proposal.signature != proposal.signature:
+                self.second_proposal(at.proposal, proposal)
+            return
+        if not proposal.verified(kernel.config.domain, kernel.config.verify):
+            kernel.bump("bad_signature")
+            return
+        at.proposal = proposal
+        votes.values.setdefault(proposal.value.hash, proposal.value)
+        kernel.members.saw(proposal.address, proposal.height, kernel.now_ms)
+        for vp in proposal.justification:
+            if vp.fact.height == proposal.height:
+                self.take_voteproof(vp)
+        if self.votes is votes:
+            self.proposal_arrived(proposal.round)
+
+    def second_proposal(self, first: Proposal, second: Proposal) -> None:
+        """A different proposal of one point and parent is equivocation, whatever its value."""
+        if second.verified(self.kernel.config.domain, self.kernel.config.verify):
+            at = (first.height, first.round, 0)
+            self.kernel.convict(first.instance, first, second, at)
+
+    def proposal_arrived(self, round_: int) -> None:
+        """The proposal of a round is here: round 0 has work, the current round can be judged."""
+        votes = self.votes
+        assert votes is not None
+        if round_ == votes.round:
+            votes.work = True
+            self.work_arrived()
+            self.kernel.stop_timer(Timer.LEADER)
+        self.consider()
+
+    def consider(self) -> None:
+        """R2: check the proposal of this round; sign INIT, or DRAW if it is invalid."""
+        votes = self.votes
+        if votes is None:
+            return
+        proposal = votes.here.proposal
+        if proposal is not None:
+            if not self.justified(proposal):
+                self.give_up()
+            else:
+                self.judge(proposal.value, fresh=proposal.pr == FRESH)
+        if self.votes is votes:
+            self.execute_known()
+            self.accept_if_certified()
+
+    def justified(self, proposal: Proposal) -> bool:
+        """J: whether the leader may propose this value at this round.
+
+        Round 0: the ACCEPT VP of the height before. Later: DRAW VPs of every round after ``pr``,
+        and for pr >= 0 its INIT VP naming this very value.
+        """
+        reasons = proposal.justification
+        if proposal.round == 0:
+            return self.extends_parent(reasons)
+        expected = [(Stage.ACCEPT, k) for k in range(proposal.pr + 1, proposal.round)]
+        if proposal.pr != FRESH:
+            expected.insert(0, (Stage.INIT, proposal.pr))
+        found = [(vp.fact.stage, vp.fact.round) for vp in reasons]
+        if found != expected:
+            return False
+        for vp in reasons:
+            if vp.fact.stage is Stage.INIT and vp.fact.value != proposal.value.hash:
+                return False
+            if vp.fact.stage is Stage.ACCEPT and not vp.fact.draw:
+                return False
+            if not self.holds_here(vp):
+                return False
+        return True
+
+    def extends_parent(self, reasons: tuple[Voteproof, ...]) -> bool:
+        """Whether round 0's justification is the ACCEPT VP of the parent (nothing at height 1)."""
+        votes = self.votes
+        assert votes is not None
+        if votes.height == 1:
+            return not reasons
+        if len(reasons) != 1:
+            return False
+        vp = reasons[0]
+        parent = votes.parent
+        if vp.fact.height != parent.height or vp.fact.block != parent.hash or vp.fact.draw:
+            return False
+        # The certificate held here proves the parent; the leader's own may have other signers.
+        return True
+
+    def holds_here(self, vp: Voteproof) -> bool:
+        """Whether a certificate of this height is valid (the one held is, and is not checked twice)."""
+        votes = self.votes
+        assert votes is not None
+        if vp.fact.height != votes.height:
+            return False
+        at = votes.rounds.get(vp.fact.round)
+        if at is not None:
+            held = at.init_vp if vp.fact.stage is Stage.INIT else at.draw_vp
+            if held is not None and held.fact == vp.fact:
+                return True
+        known = at.ballots(vp.fact.stage) if at is not None else None
+        return self.kernel.check_voteproof(vp, votes.suffrage, dict(known) if known else None)
+
+    def judge(self, value: Value, *, fresh: bool) -> None:
+        """Sign INIT for a valid value, DRAW for an invalid one, wait for what is missing."""
+        votes, kernel = self.votes, self.kernel
+        assert votes is not None
+        vid = value.hash
+        known = votes.verdicts.get(vid)
+        if known is None:
+            verdict = self.values.judge(value, fresh=fresh)
+            if verdict is Verdict.SEALS_MISSING:
+                self.pull()
+                return
+            if verdict is Verdict.TOO_EARLY:
+                wait = value.time_ms - kernel.clock_ms - kernel.params.time_tolerance_ms
+                kernel.set_timer(Timer.JUDGE, max(1, wait))
+                return
+            known = votes.verdicts[vid] = verdict is Verdict.VALID
+        if not known:
+            self.give_up()
+        elif votes.died.get(vid) == votes.round:
+            self.give_up()  # D7: it died inside; no crash loop.
+        else:
+            self.sign_init(value)
+
+    def sign_init(self, value: Value) -> None:
+        """INIT, if no ACCEPT is signed at this point (R2)."""
+        votes, voter = self.votes, self.kernel.voter
+        assert votes is not None
+        height, round_ = votes.height, votes.round
+        if voter.ballot(height, round_, Stage.ACCEPT) is None:
+            if voter.ballot(height, round_, Stage.INIT) is None:
+                self.hold(value)
+                self.sign(init_fact(votes.point, value.hash))
+
+    def hold(self, value: Value) -> None:
+        """D5: the value and its seals are durable on the sync of the ballot that names them."""
+        votes = self.votes
+        assert votes is not None
+        if value.hash not in votes.recorded:
+            votes.recorded[value.hash] = None
+            seals = tuple(seal.data for seal in self.values.seals(value))
+            self.kernel.record(ValueHeld(value=value, seals=seals), sync=False)
+
+    # Signing and counting.
+
+    def sign(self, fact: Fact) -> bool:
+        """Sign, record, publish and count one ballot; False if the voter refuses (D2)."""
+        kernel = self.kernel
+        try:
+            signed = kernel.voter.sign(fact, self.epoch)
+        except Diverged:
+            self.diverged(fact)
+            return False
+        if signed is None:
+            return False
+        ballot, new = signed
+        if new:
+            kernel.record(BallotSigned(ballot=ballot), sync=True)
+            kernel.emit(Publish(message=ballot))
+            kernel.members.take_ballot(ballot, kernel.now_ms)
+            self.count(ballot)
+        return True
+
+    def diverged(self, fact: Fact) -> None:
+        """Executing again gave another block than the one signed for, or than the network's."""
+        value = fact.value.hex() if fact.value else ""
+        cause = f"the block executed at height {fact.height} differs for value {value[:16]}"
+        self.leave()
+        self.kernel.break_down(cause, DIVERGED_WAY_OUT)
+
+    def take_ballot(self, ballot: Ballot) -> None:
+        """A ballot of this height from somebody: check it if it can still matter, count it."""
+        votes, kernel = self.votes, self.kernel
+        assert votes is not None
+        fact = ballot.fact
+        if fact.round > votes.round + ROUNDS_AHEAD_MAX:
+            return
+        at = votes.at(fact.round)
+        held = at.ballots(fact.stage).get(ballot.address)
+        if held is not None:
+            if held.fact != fact and (ballot.address, fact.stage) not in at.convicted:
+                self.second_ballot(held, ballot)
+            return
+        if at.settled(fact.stage):
+            if fact.stage is Stage.INIT:
+                return
+            accept = at.accept_vp
+            if accept is None or accept.fact != fact:
+                return
+        if not kernel.check_ballot(ballot, votes.suffrage):
+            return
+        kernel.members.take_ballot(ballot, kernel.now_ms)
+        self.count(ballot)
+        if self.votes is votes:
+            votes.work = True
+            self.work_arrived()
+
+    def second_ballot(self, first: Ballot, second: Ballot) -> None:
+        """Two facts at one stage by one instance: evidence, once."""
+        votes, kernel = self.votes, self.kernel
+        assert votes is not None
+        if second.instance != first.instance or not kernel.check_ballot(second, votes.suffrage):
+            return
+        fact = first.fact
+        votes.at(fact.round).convicted[first.address, fact.stage] = None
+        at = (fact.height, fact.round, int(fact.stage))
+        kernel.convict(first.instance, first, second, at)
+
+    def count(self, ballot: Ballot) -> None:
+        """Add a verified ballot; act on the certificate it completes."""
+        votes = self.votes
+        assert votes is not None
+        fact = ballot.fact
+        at = votes.at(fact.round)
+        at.ballots(fact.stage)[ballot.address] = ballot
+        if at.holds(fact):
+            return
+        vp = at.count(fact, votes.suffrage)
+        if vp is not None:
+            if fact.stage is Stage.INIT:
+                self.sample_delay(fact.round)
+            at.keep(vp)
+            self.certified(vp)
+        elif fact.draw and fact.round == votes.round:
+            self.join_draws()
+
+    def sample_delay(self, round_: int) -> None:
+        """D follows the time from the start of the round's timers to its q-th INIT."""
+        votes, kernel = self.votes, self.kernel
+        assert votes is not None
+        if round_ == votes.round and votes.started_ms is not None and votes.here.proposal is not None:
+            kernel.timing.delay.add(kernel.now_ms - votes.started_ms)
+
+    def join_draws(self) -> None:
+        """The leader's own DRAW, or f+1 DRAWs, are joined by who holds no valid proposal."""
+        votes = self.votes
+        if votes is None or votes.started_ms is None:
+            return
+        here = votes.here
+        proposal = here.proposal
+        if proposal is not None and votes.verdicts.get(proposal.value.hash, True):
+            return
+        own = here.accept.get(self.leader().address)
+        if here.draws() > votes.suffrage.f or (own is not None and own.fact.draw):
+            self.give_up()
+
+    # Certificates: R3, R5, R7.
+
+    def take_voteproof(self, vp: Voteproof) -> None:
+        """A certificate of this height, of any round (R9)."""
+        votes = self.votes
+        assert votes is not None and vp.fact.height == votes.height
+        known = votes.rounds.get(vp.fact.round)
+        if known is not None and known.holds(vp.fact):
+            return
+        held = dict(known.ballots(vp.fact.stage)) if known is not None else None
+        if not self.kernel.check_voteproof(vp, votes.suffrage, held):
+            return
+        at = votes.at(vp.fact.round)
+        at.keep(vp)
+        for address in vp.addresses:
+            self.kernel.members.saw(address, vp.fact.height, self.kernel.now_ms)
+        self.certified(vp)
+
+    def certified(self, vp: Voteproof) -> None:
+        """A valid certificate of this height, kept just now."""
+        votes = self.votes
+        assert votes is not None
+        fact = vp.fact
+        votes.work = True
+        if fact.stage is Stage.INIT:
+            if fact.round > votes.round:
+                self.enter_round(fact.round, vp, with_leader=False)
+            elif fact.round == votes.round:
+                self.work_arrived()
+                self.kernel.stop_timer(Timer.LEADER)
+            if self.votes is votes and fact.round == votes.round:
+                self.execute_known()
+                self.accept_if_certified()
+                self.arm_next()
+        elif fact.draw:
+            if fact.round >= votes.round:
+                self.enter_round(fact.round + 1, vp, with_leader=True)
+        else:
+            votes.final = votes.final or vp
+            self.finish()
+
+    def check_certificates(self) -> None:
+        """Act on what is already there when a height begins (restart, early arrivals)."""
+        votes = self.votes
+        if votes is None:
+            return
+        for round_ in sorted(votes.rounds):
+            at = votes.rounds[round_]
+            for vp in (at.accept_vp, at.draw_vp, at.init_vp):
+                if vp is not None and self.votes is votes:
+                    self.certified(vp)
+
+    def execute_known(self) -> None:
+        """R2, R3: execute at once what is proposed here or certified, in parallel with voting."""
+        votes = self.votes
+        assert votes is not None
+        wanted: list[tuple[Hash, int]] = []
+        here = votes.here
+        if here.proposal is not None and votes.verdicts.get(here.proposal.value.hash):
+            wanted.append((here.proposal.value.hash, here.proposal.pr))
+        if here.init_vp is not None and here.init_vp.fact.value is not None:
+            wanted.append((here.init_vp.fact.value, FRESH))
+        for vid, pr in wanted:
+            if self.may_execute(vid, pr):
+                self.execute(vid)
+
+    def may_execute(self, vid: Hash, pr: int) -> bool:
+        """D7: what died inside is executed again in a later round only, and not if that one drew."""
+        votes = self.votes
+        assert votes is not None
+        died = votes.died.get(vid)
+        if died is None:
+            return True
+        drawn = pr != FRESH and votes.at(pr).draw_vp is not None
+        return died < votes.round and not drawn
+
+    def execute(self, vid: Hash) -> None:
+        """Ask for the execution of a value whose seals are all here; else pull them."""
+        votes, kernel = self.votes, self.kernel
+        assert votes is not None
+        if vid in votes.results or vid in votes.executing:
+            return
+        value = votes.values.get(vid)
+        if value is None or self.values.missing(value):
+            self.pull()
+            return
+        votes.executing[vid] = kernel.now_ms
+        begun = ExecutionBegun(height=votes.height, round=votes.round, value=vid)
+        kernel.record(begun, sync=False)
+        effect = Execute(parent=votes.parent.hash, value=value, seals=self.values.seals(value))
+        kernel.emit(effect)
+
+    def executed(self, event: Executed) -> None:
+        """The result is kept across rounds, per (parent, value)."""
+        votes = self.votes
+        if votes is None or event.parent != votes.parent.hash:
+            return
+        votes.executing.pop(event.value, None)
+        votes.results[event.value] = event
+        self.kernel.timing.execution.add(event.elapsed_ms)
+        if votes.final is not None:
+            self.finish()
+        else:
+            self.accept_if_certified()
+
+    def accept_if_certified(self) -> None:
+        """R3: an INIT VP of this round, the value held and executed, no ACCEPT signed here yet."""
+        votes, kernel = self.votes, self.kernel
+        if votes is None or votes.final is not None:
+            return
+        vp = votes.here.init_vp
+        if vp is None or vp.fact.value is None:
+            return
+        vid = vp.fact.value
+        result = votes.results.get(vid)
+        if result is None:
+            if vid not in votes.values:
+                self.pull()
+            return
+        if kernel.voter.ballot(votes.height, votes.round, Stage.ACCEPT) is not None:
+            return
+        self.hold(votes.values[vid])
+        kernel.record(CertificateHeld(voteproof=vp), sync=False)
+        point = votes.point
+        self.sign(accept_fact(point, vid, result.manifest.hash))
+        if self.votes is votes and votes.point == point:
+            self.arm_next()
+
+    def give_up(self) -> None:
+        """R4: ACCEPT(DRAW), if no ACCEPT is signed at this point."""
+        votes = self.votes
+        if votes is None or votes.final is not None:
+            return
+        point = votes.point
+        if self.kernel.voter.ballot(point.height, point.round, Stage.ACCEPT) is None:
+            self.sign(draw_fact(point))
+            if self.votes is votes and votes.point == point:
+                self.arm_next()
+
+    def arm_next(self) -> None:
+        """R6: INIT VP and an own ACCEPT of this round, of either kind, without ACCEPT VP."""
+        votes, kernel = self.votes, self.kernel
+        if votes is None or Timer.NEXT in kernel.deadlines:
+            return
+        accept = kernel.voter.ballot(votes.height, votes.round, Stage.ACCEPT)
+        if votes.here.init_vp is not None and accept is not None:
+            kernel.set_timer(Timer.NEXT, kernel.timing.next_ms(votes.round))
+
+    def finish(self) -> None:
+        """R7: fetch what is missing, execute, compare, sign what is owed, commit."""
+        votes = self.votes
+        assert votes is not None and votes.final is not None
+        vp = votes.final
+        vid = vp.fact.value
+        assert vid is not None
+        result = votes.results.get(vid)
+        if result is None:
+            self.execute(vid)
+            return
+        if result.manifest.hash != vp.fact.block:
+            self.diverged(vp.fact)
+            return
+        if vp.fact.round == votes.round:
+            self.sign_owed(vp)
+        if self.votes is votes:
+            self.commit(result, vp)
+
+    def sign_owed(self, vp: Voteproof) -> None:
+        """R7: a member that is only late misses nothing."""
+        votes, voter = self.votes, self.kernel.voter
+        assert votes is not None and vp.fact.value is not None and vp.fact.block is not None
+        height, round_ = votes.height, votes.round
+        if voter.ballot(height, round_, Stage.ACCEPT) is not None:
+            return
+        self.hold(votes.values[vp.fact.value])
+        if voter.ballot(height, round_, Stage.INIT) is None:
+            self.sign(init_fact(votes.point, vp.fact.value))
+        if self.votes is votes:
+            self.sign(accept_fact(votes.point, vp.fact.value, vp.fact.block))
+
+    # Timers.
+
+    def fire(self, timer: Timer) -> None:
+        """R4 and R6."""
+        votes = self.votes
+        if votes is None:
+            return
+        if timer is Timer.LEADER:
+            if votes.here.proposal is None:
+                self.give_up()
+        elif timer is Timer.ACCEPT:
+            for vid in votes.executing:
+                votes.overrun[vid] = None
+            self.give_up()
+        elif timer is Timer.NEXT:
+            vp = votes.here.init_vp
+            if vp is not None and votes.final is None:
+                self.enter_round(votes.round + 1, vp, with_leader=True)
+        elif timer is Timer.JUDGE:
+            self.consider()
+        elif timer is Timer.WORK:
+            self.work_arrived()
+
+
+def next_height_kept(proposal_round: int) -> bool:
+    """R9: of the next height only rounds 0 and 1 are kept."""
+    return proposal_round < NEXT_ROUNDS_MAX

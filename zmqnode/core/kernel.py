@@ -1,0 +1,194 @@
+"""What the parts of the machine share: time, effects, timers, the chain, the pool, the own vote.
+
+One step collects its effects here. Records come out before everything else of the step, so that one sync
+serves all that the step signs; the order of the others is the order in which they were asked for.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+from zmqnode.base.ballot import BALLOT_TAG, Ballot
+from zmqnode.base.exchange import NodeState, sign_status
+from zmqnode.base.keys import PublicKey
+from zmqnode.base.suffrage import Suffrage
+from zmqnode.base.voteproof import Voteproof
+from zmqnode.core.chain import Chain
+from zmqnode.core.effects import Break, Effect, EnterState, Publish, Record, ReportEvidence
+from zmqnode.core.members import Members
+from zmqnode.core.pool import Pool
+from zmqnode.core.records import JournalRecord, Recovery
+from zmqnode.core.timing import Timing
+from zmqnode.core.voter import Voter
+from zmqnode.core.world import EVIDENCE_MAX, STATUS_INTERVAL_MS, MachineConfig
+
+
+class Timer(enum.IntEnum):
+    """What the machine may wait for; at most one deadline each, fired in this order."""
+
+    LEADER = 1  # t_l
+    ACCEPT = 2  # t_a
+    NEXT = 3  # t_n
+    RESEND = 4  # t_r
+    WORK = 5  # block interval, empty block interval
+    JUDGE = 6  # a value's time is still ahead
+    MISSING = 7  # half of t_l: the leader still misses pieces
+    STATUS = 8
+    SYNC = 9
+    TIP = 10
+
+
+@dataclass(slots=True, kw_only=True)
+class Fault:
+    """Why this node must not vote any more."""
+
+    cause: str
+    way_out: str
+
+
+class Kernel:
+    """Shared by the parts of one machine; only they touch it, inside a step."""
+
+    def __init__(self, config: MachineConfig, recovery: Recovery, now_ms: int) -> None:
+        self.config = config
+        self.params = config.params
+        self.now_ms = now_ms
+        self.clock_offset_ms = 0
+        self.state = NodeState.BOOTING
+        self.chain = Chain(recovery, config.params)
+        self.pool = Pool(config.pool, config.params)
+        self.members = Members(config.signer.public, now_ms)
+        self.timing = Timing()
+        self.voter = Voter(config.address, config.signer)
+        self.deadlines: dict[Timer, int] = {}
+        self.fault: Fault | None = None
+        self.committed_ms = now_ms  # When this node saw the tip committed.
+        self.ignored_ballots = 0
+        self.evidence: dict[tuple[PublicKey, int, int, int], None] = {}
+        self.counters: dict[str, int] = {}
+        self._records: list[Effect] = []
+        self._effects: list[Effect] = []
+
+    @property
+    def clock_ms(self) -> int:
+        """The wall clock."""
+        return max(0, self.now_ms + self.clock_offset_ms)
+
+    @property
+    def own(self) -> PublicKey:
+        """This instance."""
+        return self.config.signer.public
+
+    # Effects.
+
+    def emit(self, effect: Effect) -> None:
+        """Ask for something, after the records of this step."""
+        self._effects.append(effect)
+
+    def record(self, record: JournalRecord, *, sync: bool) -> None:
+        """Remember something; with ``sync`` durable before anything of this step is sent."""
+        self._records.append(Record(record=record, sync=sync))
+
+    def take_effects(self) -> list[Effect]:
+        """The effects of this step, records first; empties the lists."""
+        effects = self._records + self._effects if self._records else self._effects
+        self._records, self._effects = [], []
+        return effects
+
+    def bump(self, counter: str) -> None:
+        """Count something for NodeInfo and metrics."""
+        self.counters[counter] = self.counters.get(counter, 0) + 1
+
+    # Timers.
+
+    def set_timer(self, timer: Timer, in_ms: int) -> None:
+        """Fire once, ``in_ms`` from now; replaces the timer's last deadline."""
+        self.deadlines[timer] = self.now_ms + in_ms
+
+    def stop_timer(self, *timers: Timer) -> None:
+        """Do not fire."""
+        for timer in timers:
+            self.deadlines.pop(timer, None)
+
+    # Rights and checks.
+
+    def entitled(self, suffrage: Suffrage) -> int | None:
+        """The epoch under which this instance votes in a suffrage; None if it does not."""
+        member = suffrage.by_address.get(self.config.address)
+        if member is None or member.instance != self.own:
+            return None
+        return member.epoch
+
+    def check_ballot(self, ballot: Ballot, suffrage: Suffrage) -> bool:
+        """Whether a ballot is signed, by the instance that votes for its address there."""
+        member = suffrage.by_address.get(ballot.address)
+        if member is None or member.instance != ballot.instance or member.epoch != ballot.epoch:
+            self.ignored_ballots += 1
+            return False
+        if not ballot.verified(self.config.domain, self.config.verify):
+            self.bump("bad_signature")
+            return False
+        return True
+
+    def check_voteproof(
+        self, vp: Voteproof, suffrage: Suffrage, known: dict[str, Ballot] | None = None
+    ) -> bool:
+        """Whether a voteproof holds; signatures of ``known`` verified ballots cost nothing again."""
+        if len(vp.signatures) < suffrage.q:
+            return False
+        for address, signature in vp.signatures:
+            member = suffrage.by_address.get(address)
+            if member is None:
+                return False
+            held = known.get(address) if known else None
+            if held is not None and held.signature == signature and held.fact == vp.fact:
+                continue
+            body = vp.fact.body(address, member.epoch)
+            signed = self.config.domain.message(BALLOT_TAG, body)
+            if not self.config.verify(member.instance, signed, signature):
+                self.bump("bad_voteproof")
+                return False
+        return True
+
+    def convict(self, instance: PublicKey, first: object, second: object, at: tuple[int, int, int]) -> None:
+        """Keep evidence once per (instance, point, stage)."""
+        key = (instance, *at)
+        if key not in self.evidence and len(self.evidence) < EVIDENCE_MAX:
+            self.evidence[key] = None
+            self.emit(ReportEvidence(first=first, second=second))
+
+    # State.
+
+    def enter_state(self, state: NodeState, reason: str) -> None:
+        """Change the node's state, tell everybody."""
+        if state is self.state:
+            return
+        previous, self.state = self.state, state
+        self.emit(EnterState(state=state, previous=previous, reason=reason))
+        self.publish_status()
+
+    def publish_status(self) -> None:
+        """Say where this instance stands; again every 500 ms."""
+        tip = self.chain.tip.height
+        status = sign_status(
+            address=self.config.address,
+            state=self.state,
+            height=tip + 1,
+            tip=tip,
+            clock_ms=self.clock_ms,
+            signer=self.config.signer,
+        )
+        self.emit(Publish(message=status))
+        self.set_timer(Timer.STATUS, STATUS_INTERVAL_MS)
+
+    def break_down(self, cause: str, way_out: str) -> None:
+        """Stop voting for good; keep answering."""
+        if self.fault is not None:
+            return
+        self.fault = Fault(cause=cause, way_out=way_out)
+        for timer in Timer:
+            if timer not in (Timer.STATUS, Timer.SYNC):
+                self.stop_timer(timer)
+        self.enter_state(NodeState.BROKEN, cause)
+        self.emit(Break(cause=cause, way_out=way_out))

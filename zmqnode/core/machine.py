@@ -1,0 +1,560 @@
+"""The only door to the core: ``step(event, now_ms) -> effects``. No clock, chance, thread, file or socket.
+
+The guard ladder for what is heard: a lower height is dropped (late ACCEPTs of the newest two are kept for
+the values to come), the current one goes to consensus, the next one is buffered (rounds 0 and 1), what is beyond
+tells only that this node is behind (R10).
+"""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from zmqnode.base.ballot import Ballot
+from zmqnode.base.exchange import (
+    BlocksAnswer,
+    BlocksWanted,
+    LastBallotAnswer,
+    LastBallotWanted,
+    NodeState,
+    Published,
+    Reply,
+    Request,
+    SealsAnnounced,
+    SealsAnswer,
+    SealsWanted,
+    Status,
+    VotesAnswer,
+    VotesWanted,
+)
+from zmqnode.base.keys import PublicKey
+from zmqnode.base.proposal import Proposal
+from zmqnode.base.voteproof import Voteproof
+from zmqnode.core.boot import Restored, restore
+from zmqnode.core.consensus import DIVERGED_WAY_OUT, Consensus, next_height_kept
+from zmqnode.core.effects import AnswerClient, Commit, Effect, PublishSeals, ServeBlocks, Stop
+from zmqnode.core.events import (
+    Answered,
+    BlocksReceived,
+    Booted,
+    ClockRead,
+    Event,
+    Executed,
+    Heard,
+    PeerConnected,
+    PeerLost,
+    Requested,
+    SealsReceived,
+    StopAsked,
+    Woke,
+)
+from zmqnode.core.joining import Joining
+from zmqnode.core.kernel import Kernel, Timer
+from zmqnode.core.leading import Leading
+from zmqnode.core.records import BlockSummary, CertificateHeld
+from zmqnode.core.resending import Resending
+from zmqnode.core.syncing import Syncing
+from zmqnode.core.values import Values
+from zmqnode.core.votes import HeightVotes, RoundVotes
+from zmqnode.core.world import MachineConfig
+
+UNBOUND_WAY_OUT = (
+    "this data folder was copied or moved: run `zmqnode node adopt DIR --old-copy-destroyed` if no other copy "
+    "will ever run, or start with an empty folder as a standby"
+)
+
+
+class Machine:
+    """One instance. Feed it :class:`Booted` first."""
+
+    def __init__(self, config: MachineConfig) -> None:
+        self.config = config
+        self.kernel: Kernel | None = None
+
+    @property
+    def state(self) -> NodeState:
+        """The node's state."""
+        return self.kernel.state if self.kernel is not None else NodeState.BOOTING
+
+    @property
+    def wake_at_ms(self) -> int | None:
+        """When the machine wants a Woke; None: not before something else happens."""
+        if self.kernel is None or not self.kernel.deadlines:
+            return None
+        return min(self.kernel.deadlines.values())
+
+    def step(self, event: Event, now_ms: int) -> list[Effect]:
+        """Let one thing happen at ``now_ms`` (never less than before); what to do about it, in order."""
+        if isinstance(event, Booted):
+            self._boot(event, now_ms)
+        kernel = self.kernel
+        assert kernel is not None, "Booted comes first"
+        kernel.now_ms = max(kernel.now_ms, now_ms)
+        self._route(event)
+        self._settle()
+        return kernel.take_effects()
+
+    def _boot(self, event: Booted, now_ms: int) -> None:
+        assert self.kernel is None
+        kernel = self.kernel = Kernel(self.config, event.recovery, now_ms)
+        self.values = Values(kernel)
+        self.consensus = Consensus(kernel, self.values, self._commit)
+        self.leading = Leading(kernel, self.values, self.consensus)
+        self.resending = Resending(kernel, self.values, self.consensus)
+        self.syncing = Syncing(kernel, self.values, self._commit)
+        self.joining = Joining(kernel, event.recovery.nonce)
+        self.consensus.propose = self.leading.propose
+        self.consensus.pull = self.resending.pull
+        self.syncing.diverged = self._sync_diverged
+        self.next_rounds: dict[int, RoundVotes] = {}
+        self.ahead: dict[str, int] = {}
+        self.behind_ms: int | None = None
+        self.stopping = False
+        self.restored: Restored | None = restore(kernel, event.recovery, self.syncing)
+        kernel.publish_status()
+        if not event.recovery.bound:
+            kernel.break_down("the data folder is bound to another machine", UNBOUND_WAY_OUT)
+
+    def _route(self, event: Event) -> None:
+        kernel = self.kernel
+        assert kernel is not None
+        match event:
+            case Booted():
+                pass
+            case ClockRead(offset_ms=offset_ms):
+                kernel.clock_offset_ms = offset_ms
+            case Woke():
+                self._wake()
+            case PeerConnected(address=address, instance=instance):
+                self._connected(address, instance)
+            case PeerLost(instance=instance):
+                kernel.members.links.pop(instance, None)
+            case Heard(message=message, source=source):
+                self._hear(message, source)
+            case Requested(source=_, route=route, request=request):
+                self._serve(route, request)
+            case Answered(source=source, reply=reply):
+                self._take_reply(source, reply)
+            case BlocksReceived(source=source, first=first, blocks=blocks):
+                self._take_blocks(source, first, blocks)
+            case SealsReceived():
+                self._take_seals(event)
+            case Executed():
+                if not self.syncing.executed(event):
+                    self.consensus.executed(event)
+            case StopAsked():
+                self.stopping = True
+            case _:
+                assert_never(event)
+
+    # Time.
+
+    def _wake(self) -> None:
+        kernel = self.kernel
+        assert kernel is not None
+        for timer in Timer:
+            due = kernel.deadlines.get(timer)
+            if due is None or due > kernel.now_ms:
+                continue
+            del kernel.deadlines[timer]
+            if timer is Timer.STATUS:
+                self._tick()
+            elif timer is Timer.SYNC:
+                self.syncing.advance()
+            elif timer is Timer.RESEND:
+                self.resending.resend()
+            elif timer is Timer.MISSING:
+                self.leading.still_missing()
+            elif timer is Timer.TIP:
+                self.resending.ask_tip()
+            else:
+                self.consensus.fire(timer)
+
+    def _tick(self) -> None:
+        """Every 500 ms: status, expiry, questions that got no answer."""
+        kernel = self.kernel
+        assert kernel is not None
+        kernel.pool.expire(kernel.clock_ms)
+        kernel.publish_status()
+        if kernel.state in (NodeState.BOOTING, NodeState.SYNCING, NodeState.JOINING):
+            if kernel.fault is None and not self.joining.enough():
+                self.joining.ask()
+        if kernel.state is NodeState.CONSENSUS:
+            self.resending.ask_tip()
+
+    def _settle(self) -> None:
+        """After every event: the changes of state that what is known now calls for."""
+        kernel = self.kernel
+        assert kernel is not None
+        if kernel.fault is not None:
+            self.syncing.advance() if self.syncing.idle() and self.syncing.waiting else None
+            return
+        if kernel.state is NodeState.BOOTING:
+            self.syncing.apply()
+            if self.syncing.idle():
+                kernel.enter_state(NodeState.SYNCING, "the journal is replayed")
+        if kernel.state is NodeState.SYNCING:
+            self.syncing.advance()
+            if self.syncing.idle() and self._caught_up() and self._entitled() is not None:
+                kernel.enter_state(NodeState.JOINING, "at the tip and entitled to vote")
+        if kernel.state is NodeState.JOINING:
+            self._join()
+        if kernel.state is NodeState.CONSENSUS:
+            self.leading.propose()
+            self._check_behind()
+        if self.stopping:
+            self.stopping = False
+            kernel.emit(Stop())
+
+    def _entitled(self) -> int | None:
+        kernel = self.kernel
+        assert kernel is not None
+        return kernel.entitled(kernel.chain.suffrage(kernel.chain.tip.height + 1))
+
+    def _caught_up(self) -> bool:
+        """At the tip, as far as enough members have said where they are."""
+        kernel = self.kernel
+        assert kernel is not None
+        suffrage = kernel.chain.newest_suffrage()
+        tips = kernel.members.claimed_tips(suffrage, kernel.now_ms)
+        # A member that has said nothing yet may be far ahead: q - 1 of them must have spoken, as D6 needs.
+        spoken = [
+            member
+            for member in suffrage.members
+            if member.instance in kernel.members.instances
+            and kernel.members.instances[member.instance].status_ms is not None
+        ]
+        own = 1 if self._entitled() is not None else 0
+        return len(spoken) + own >= suffrage.q and self.syncing.at_tip() and len(tips) >= 0
+
+    def _join(self) -> None:
+        """D6 is answered: vote, from where a restart left off."""
+        kernel = self.kernel
+        assert kernel is not None
+        epoch = self._entitled()
+        if epoch is None or not self.syncing.at_tip():
+            kernel.enter_state(NodeState.SYNCING, "behind" if epoch is not None else "retired")
+            return
+        if not self.joining.enough():
+            return
+        self.syncing.forget()
+        kernel.enter_state(NodeState.CONSENSUS, "the members answered")
+        self._begin_height(epoch)
+        self.resending.resend()
+        self.resending.ask_votes(self.resending.peers())
+
+    def _begin_height(self, epoch: int) -> None:
+        kernel = self.kernel
+        assert kernel is not None
+        tip = kernel.chain.tip
+        votes = None
+        if self.restored is not None:
+            votes = self.restored.height_votes(kernel)
+            self.restored = None
+        if votes is None:
+            votes = HeightVotes(tip, kernel.chain.suffrage(tip.height + 1), kernel.now_ms)
+        for round_, at in self.next_rounds.items():
+            votes.rounds.setdefault(round_, at)
+            if at.proposal is not None:
+                votes.values.setdefault(at.proposal.value.hash, at.proposal.value)
+            votes.work = True
+        self.next_rounds = {}
+        self.consensus.begin(votes, epoch)
+
+    def _check_behind(self) -> None:
+        """R10: for longer than t_r certain that the others are two heights on."""
+        kernel = self.kernel
+        assert kernel is not None
+        height = kernel.chain.tip.height + 1
+        ahead = [address for address, seen in self.ahead.items() if seen >= height + 2]
+        if len(ahead) <= kernel.chain.newest_suffrage().f:
+            self.behind_ms = None
+        elif self.behind_ms is None:
+            self.behind_ms = kernel.now_ms
+        elif kernel.now_ms - self.behind_ms > kernel.timing.resend_ms():
+            self.behind_ms = None
+            self._leave("behind")
+
+    def _leave(self, reason: str) -> None:
+        kernel = self.kernel
+        assert kernel is not None
+        self.ahead.clear()
+        self.consensus.leave()
+        self.next_rounds = {}
+        kernel.enter_state(NodeState.SYNCING, reason)
+
+    def _connected(self, address: str, instance: PublicKey) -> None:
+        kernel = self.kernel
+        assert kernel is not None
+        kernel.members.links[instance] = address  # type: ignore[assignment]
+        if kernel.deadlines.get(Timer.STATUS, 0) - kernel.now_ms > 50:
+            kernel.set_timer(Timer.STATUS, 50)  # The new peer should not wait for the next one.
+        if kernel.state is not NodeState.CONSENSUS and kernel.fault is None:
+            self.joining.ask()
+
+    # What is heard.
+
+    def _hear(self, message: Published, source: PublicKey) -> None:
+        match message:
+            case Ballot():
+                self._hear_ballot(message, source)
+            case Proposal():
+                self._hear_proposal(message)
+            case Voteproof():
+                self._hear_voteproof(message, source)
+            case Status():
+                self._hear_status(message)
+            case SealsAnnounced():
+                self.resending.take_announced(source, message)
+            case _:
+                assert_never(message)
+
+    def _hear_ballot(self, ballot: Ballot, source: PublicKey) -> None:
+        kernel = self.kernel
+        assert kernel is not None
+        height, next_height = ballot.fact.height, kernel.chain.tip.height + 1
+        seen = kernel.members.instances.get(ballot.instance)
+        if seen is not None and source == ballot.instance:
+            seen.heard_ms = kernel.now_ms
+        if height < next_height:
+            self.values.take_late(ballot)
+        elif height == next_height:
+            if self.consensus.votes is not None:
+                self.consensus.take_ballot(ballot)
+        elif height == next_height + 1:
+            self._buffer_ballot(ballot)
+        elif kernel.check_ballot(ballot, kernel.chain.newest_suffrage()):
+            self._seen_ahead(ballot.address, height)
+
+    def _buffer_ballot(self, ballot: Ballot) -> None:
+        kernel = self.kernel
+        assert kernel is not None
+        if self.consensus.votes is None or not next_height_kept(ballot.fact.round):
+            return
+        at = self.next_rounds.setdefault(ballot.fact.round, RoundVotes())
+        held = at.ballots(ballot.fact.stage)
+        suffrage = kernel.chain.suffrage(ballot.fact.height)
+        if ballot.address in held or not kernel.check_ballot(ballot, suffrage):
+            return
+        kernel.members.take_ballot(ballot, kernel.now_ms)
+        held[ballot.address] = ballot
+        if not at.holds(ballot.fact):
+            vp = at.count(ballot.fact, suffrage)
+            if vp is not None:
+                at.keep(vp)
+
+    def _seen_ahead(self, address: str, height: int) -> None:
+        if height > self.ahead.get(address, 0):
+            self.ahead[address] = height
+
+    def _hear_proposal(self, proposal: Proposal) -> None:
+        kernel = self.kernel
+        assert kernel is not None
+        next_height = kernel.chain.tip.height + 1
+        if proposal.height > next_height:
+            # Its first certificate may be what this node misses (ACCEPT VP of the height before).
+            for vp in proposal.justification[:1]:
+                if vp.fact.height < proposal.height:
+                    self._hear_voteproof(vp, proposal.instance)
+            next_height = kernel.chain.tip.height + 1
+        if self.consensus.votes is None:
+            return
+        if proposal.height == next_height:
+            self.consensus.take_proposal(proposal)
+        elif proposal.height == next_height + 1 and next_height_kept(proposal.round):
+            self._buffer_proposal(proposal)
+
+    def _buffer_proposal(self, proposal: Proposal) -> None:
+        kernel = self.kernel
+        assert kernel is not None
+        leader = kernel.chain.leader(proposal.height, proposal.round)
+        at = self.next_rounds.setdefault(proposal.round, RoundVotes())
+        if at.proposal is not None or proposal.instance != leader.instance:
+            return
+        if proposal.address == leader.address and proposal.epoch == leader.epoch:
+            if proposal.verified(kernel.config.domain, kernel.config.verify):
+                at.proposal = proposal
+
+    def _hear_voteproof(self, vp: Voteproof, source: PublicKey) -> None:
+        kernel = self.kernel
+        assert kernel is not None
+        height, next_height = vp.fact.height, kernel.chain.tip.height + 1
+        if height == next_height:
+            if self.consensus.votes is not None:
+                self.consensus.take_voteproof(vp)
+        elif height == next_height + 1:
+            self._buffer_voteproof(vp)
+        elif height > next_height + 1:
+            if kernel.check_voteproof(vp, kernel.chain.newest_suffrage()):
+                for address in vp.addresses:
+                    self._seen_ahead(address, height)
+
+    def _buffer_voteproof(self, vp: Voteproof) -> None:
+        kernel = self.kernel
+        assert kernel is not None
+        if self.consensus.votes is None or not next_height_kept(vp.fact.round):
+            return
+        at = self.next_rounds.setdefault(vp.fact.round, RoundVotes())
+        if not at.holds(vp.fact):
+            known = at.ballots(vp.fact.stage)
+            if kernel.check_voteproof(vp, kernel.chain.suffrage(vp.fact.height), dict(known)):
+                at.keep(vp)
+
+    def _hear_status(self, status: Status) -> None:
+        kernel = self.kernel
+        assert kernel is not None
+        known = status.address in kernel.chain.newest_suffrage().by_address
+        if not known or status.instance == kernel.own:
+            return
+        if not status.verified(self.config.domain, self.config.verify):
+            kernel.bump("bad_signature")
+            return
+        kernel.members.take_status(status, kernel.now_ms, kernel.clock_ms)
+        if kernel.state is NodeState.CONSENSUS:
+            self.resending.ask_tip()
+            if status.tip >= kernel.chain.tip.height + 3:
+                member = kernel.chain.newest_suffrage().by_address[status.address]
+                if member.instance == status.instance:
+                    self._seen_ahead(status.address, status.tip)
+
+    # Requests and answers.
+
+    def _serve(self, route: object, request: Request) -> None:
+        kernel = self.kernel
+        assert kernel is not None
+        match request:
+            case VotesWanted():
+                self.resending.serve_votes(route, request)
+            case SealsWanted():
+                self.resending.serve_seals(route, request)
+            case BlocksWanted(first=first, last=last):
+                kernel.emit(ServeBlocks(route=route, first=first, last=last))
+            case LastBallotWanted():
+                self.joining.serve(route, request)
+            case _:
+                assert_never(request)
+
+    def _take_reply(self, source: PublicKey, reply: Reply) -> None:
+        match reply:
+            case VotesAnswer():
+                for vp in reply.voteproofs:
+                    self._hear_voteproof(vp, source)
+                for proposal in reply.proposals:
+                    self._hear_proposal(proposal)
+                for ballot in reply.ballots:
+                    self._hear_ballot(ballot, source)
+            case LastBallotAnswer():
+                self.joining.take(reply)
+            case SealsAnswer() | BlocksAnswer():
+                pass  # They come decoded, as SealsReceived and BlocksReceived.
+            case _:
+                assert_never(reply)
+
+    def _take_blocks(
+        self, source: PublicKey, first: int, blocks: tuple[tuple[object, Voteproof], ...]
+    ) -> None:
+        votes, kernel = self.consensus.votes, self.kernel
+        assert kernel is not None
+        if votes is None:
+            self.syncing.take(source, first, blocks)  # type: ignore[arg-type]
+            return
+        if votes.final is None or first != votes.height or not blocks:
+            return
+        block = blocks[0][0]
+        final = votes.final.fact
+        if getattr(block, "hash", None) != final.block or getattr(block, "value", None) is None:
+            return
+        value = block.value  # type: ignore[attr-defined]
+        if value.hash == final.value:
+            votes.values.setdefault(value.hash, value)
+            for seal in block.seals:  # type: ignore[attr-defined]
+                if seal.hash in value.seals:
+                    kernel.pool.hold(seal)
+            self.consensus.finish()
+
+    def _take_seals(self, event: SealsReceived) -> None:
+        kernel = self.kernel
+        assert kernel is not None
+        fresh = []
+        for seal in event.seals:
+            before = len(kernel.pool)
+            code = kernel.pool.add(seal, kernel.chain, kernel.clock_ms)
+            if code is not None and event.pulled and self._named(seal.hash):
+                kernel.pool.hold(seal)
+            if len(kernel.pool) > before:
+                fresh.append(seal)
+            if event.token is not None:
+                kernel.emit(AnswerClient(token=event.token, seal=seal.hash, code=code))
+        if event.source is None and fresh:
+            kernel.emit(PublishSeals(seals=tuple(fresh)))
+        votes = self.consensus.votes
+        if votes is None:
+            return
+        if event.missing and event.source is not None:
+            self.resending.not_served(event.source)
+        if votes.final is not None:
+            self.consensus.finish()
+            return
+        self.consensus.work_arrived()
+        self.consensus.consider()
+
+    def _named(self, seal: bytes) -> bool:
+        """Whether a value of the current height names a seal: then bounds do not keep it out."""
+        votes = self.consensus.votes
+        return votes is not None and any(seal in value.seals for value in votes.values.values())
+
+    # Commit.
+
+    def _commit(self, event: Executed, vp: Voteproof) -> None:
+        """R7, the end: the block is decided, executed and equal; go on with the next height."""
+        kernel, votes = self.kernel, self.consensus.votes
+        assert kernel is not None
+        value, seals, init = self._content(event, vp)
+        accepts = votes.at(vp.fact.round).accept if votes is not None else {}
+        kernel.record(CertificateHeld(voteproof=vp), sync=False)
+        kernel.emit(
+            Commit(
+                height=value.height,
+                parent=event.parent,
+                value=event.value,
+                block=event.manifest.hash,
+                accept=vp,
+                init=init,
+            )
+        )
+        summary = BlockSummary(
+            height=value.height,
+            hash=event.manifest.hash,
+            value=event.value,
+            time_ms=value.time_ms,
+            seals=tuple((seal.hash, seal.created_at_ms) for seal in seals),
+            voters=value.accept.addresses if value.accept is not None else (),
+            accept=vp,
+        )
+        self.values.committed(vp, accepts)
+        for ballot in vp.ballots(kernel.chain.suffrage(value.height)):
+            kernel.members.take_ballot(ballot, kernel.now_ms)
+        kernel.chain.append(summary, event.suffrage)
+        kernel.pool.committed(seals)
+        kernel.committed_ms = kernel.now_ms
+        if votes is not None:
+            self.consensus.votes = None
+            epoch = self._entitled()
+            if epoch is None:
+                self._leave("retired: another instance votes for this address")
+            else:
+                self._begin_height(epoch)
+
+    def _content(self, event: Executed, vp: Voteproof):  # type: ignore[no-untyped-def]
+        votes = self.consensus.votes
+        if votes is None:
+            item = self.syncing.last_applied
+            assert item is not None and item.value.hash == event.value
+            return item.value, item.seals, None
+        value = votes.values[event.value]
+        return value, self.values.seals(value), votes.at(vp.fact.round).init_vp
+
+    def _sync_diverged(self, vp: Voteproof) -> None:
+        kernel = self.kernel
+        assert kernel is not None
+        cause = f"executing block {vp.fact.height} gave another result than the network's"
+        kernel.break_down(cause, DIVERGED_WAY_OUT)

@@ -1,0 +1,122 @@
+"""What this node hears of the others: tips, states, clocks, when last, newest ballots, links."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from zmqnode.base.ballot import Ballot
+from zmqnode.base.exchange import NodeState, Status
+from zmqnode.base.keys import Address, PublicKey
+from zmqnode.base.suffrage import Suffrage
+from zmqnode.core.voter import position
+from zmqnode.core.world import LEADER_HEIGHTS_MAX, LIVE_MS, SERVE_TIMEOUT_MS
+
+INSTANCES_MAX = 400  # At most 4 live instances of each of 100 addresses.
+
+
+@dataclass(slots=True, kw_only=True)
+class Seen:
+    """One instance as seen from here; times are this machine's."""
+
+    address: Address
+    state: NodeState | None = None
+    height: int = 0
+    tip: int = 0
+    clock_offset_ms: int = 0
+    status_ms: int | None = None
+    heard_ms: int | None = None
+    last: Ballot | None = None
+    failed_tip: int = 0  # It claimed this tip and did not serve it.
+
+
+class Members:
+    """Instances by key, links, and for each address the last height a ballot of it was seen at."""
+
+    def __init__(self, own: PublicKey, now_ms: int) -> None:
+        self.own = own
+        self.born_ms = now_ms
+        self.instances: dict[PublicKey, Seen] = {}
+        self.links: dict[PublicKey, Address] = {}
+        self._balloted: dict[Address, int] = {}
+        self._signed_ms: dict[Address, int] = {}
+
+    def seen(self, instance: PublicKey, address: Address) -> Seen | None:
+        """The record of an instance, made when first heard of; None once there are too many."""
+        found = self.instances.get(instance)
+        if found is None and len(self.instances) < INSTANCES_MAX:
+            found = self.instances[instance] = Seen(address=address)
+        return found
+
+    def take_status(self, status: Status, now_ms: int, clock_ms: int) -> bool:
+        """Remember a verified status; False if an older one than the last."""
+        seen = self.seen(status.instance, status.address)
+        if seen is None:
+            return False
+        seen.state = status.state
+        seen.height = status.height
+        seen.tip = status.tip
+        seen.clock_offset_ms = status.clock_ms - clock_ms
+        seen.status_ms = seen.heard_ms = now_ms
+        self._signed_ms[status.address] = now_ms
+        return True
+
+    def take_ballot(self, ballot: Ballot, now_ms: int) -> None:
+        """Remember a verified ballot of an entitled instance."""
+        self.saw(ballot.address, ballot.fact.height, now_ms)
+        seen = self.seen(ballot.instance, ballot.address)
+        if seen is not None:
+            seen.heard_ms = now_ms
+            if seen.last is None or position(ballot.fact) > position(seen.last.fact):
+                seen.last = ballot
+
+    def saw(self, address: Address, height: int, now_ms: int) -> None:
+        """A ballot of an address at a height was seen, directly or in a certificate."""
+        if height > self._balloted.get(address, -1):
+            self._balloted[address] = height
+        self._signed_ms[address] = now_ms
+
+    def absent(self, address: Address, height: int, now_ms: int) -> bool:
+        """Whether no ballot was seen at the last 3 heights, nor anything signed for 2 s."""
+        if self._balloted.get(address, -1) >= height - LEADER_HEIGHTS_MAX:
+            return False
+        return now_ms - self._signed_ms.get(address, self.born_ms) > LIVE_MS
+
+    def live(self, instance: PublicKey, now_ms: int) -> bool:
+        """Whether a voting instance's status or ballot came within 2 s; the own one always."""
+        if instance == self.own:
+            return True
+        seen = self.instances.get(instance)
+        if seen is None or seen.heard_ms is None or now_ms - seen.heard_ms > LIVE_MS:
+            return False
+        voting = (NodeState.JOINING, NodeState.CONSENSUS)
+        return seen.state is None or seen.state in voting
+
+    def claimed_tips(self, suffrage: Suffrage, now_ms: int) -> list[int]:
+        """Tips that other members claim and have not failed to serve, highest first."""
+        tips: dict[Address, int] = {}
+        for instance, seen in self.instances.items():
+            fresh = seen.status_ms is not None and now_ms - seen.status_ms <= 2 * LIVE_MS
+            if instance == self.own or not fresh or seen.tip <= seen.failed_tip:
+                continue
+            member = suffrage.by_address.get(seen.address)
+            if member is not None and member.instance == instance:
+                tips[seen.address] = seen.tip
+        return sorted(tips.values(), reverse=True)
+
+    def serving(self, height: int) -> list[PublicKey]:
+        """Connected instances whose claimed tip is at least ``height``, highest tip first."""
+        found = []
+        for instance in self.links:
+            seen = self.instances.get(instance)
+            if seen is not None and seen.tip >= height and seen.failed_tip < height:
+                found.append((-seen.tip, instance))
+        return [instance for _, instance in sorted(found)]
+
+    def fail_tip(self, instance: PublicKey, height: int) -> None:
+        """It claimed a block and did not serve a valid one: its claims up to there do not count."""
+        seen = self.instances.get(instance)
+        if seen is not None:
+            seen.failed_tip = max(seen.tip, height)
+
+
+__all__ = ["SERVE_TIMEOUT_MS", "Members", "Seen"]

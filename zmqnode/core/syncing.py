@@ -1,0 +1,229 @@
+"""Catching up: blocks from several peers, each proven by its voteproof, applied in order.
+
+Every block is checked against the suffrage its predecessors lead to, so a peer can delay but never mislead.
+Who claims a tip and does not serve a valid next block within 2 s is passed over; requests go to several peers
+at once, so one liar holds nobody up. After a crash the same path replays what the journal
+holds beyond the store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from zmqnode.base.block import Block
+from zmqnode.base.exchange import BlocksWanted
+from zmqnode.base.hashes import Hash
+from zmqnode.base.keys import PublicKey
+from zmqnode.base.point import Stage
+from zmqnode.base.proposal import Value
+from zmqnode.base.seal import Seal
+from zmqnode.base.voteproof import Voteproof
+from zmqnode.core.effects import Ask, Execute
+from zmqnode.core.events import Executed
+from zmqnode.core.kernel import Kernel, Timer
+from zmqnode.core.values import Values
+from zmqnode.core.world import BLOCKS_AHEAD_MAX, BLOCKS_PER_ASK, SERVE_TIMEOUT_MS
+
+ASKS_MAX = 4  # Peers asked at the same time.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """A block that waits for its predecessors; ``source`` None: from the own journal."""
+
+    value: Value
+    seals: tuple[Seal, ...]
+    accept: Voteproof
+    source: PublicKey | None
+    named: Hash | None  # The hash of the manifest it came with.
+
+
+@dataclass(slots=True, kw_only=True)
+class Asked:
+    """A request under way."""
+
+    first: int
+    last: int
+    until_ms: int
+
+
+class Syncing:
+    """Blocks beyond the tip and the requests for them."""
+
+    def __init__(
+        self, kernel: Kernel, values: Values, commit: Callable[[Executed, Voteproof], None]
+    ) -> None:
+        self.kernel = kernel
+        self.values = values
+        self.commit = commit
+        self.waiting: dict[int, Waiting] = {}
+        self.asked: dict[PublicKey, Asked] = {}
+        self.executing: Waiting | None = None
+        self.last_applied: Waiting | None = None
+        self.diverged: Callable[[Voteproof], None] = lambda vp: None
+
+    def idle(self) -> bool:
+        """Whether nothing is being applied."""
+        return self.executing is None
+
+    def forget(self) -> None:
+        """Take part in consensus: what waits here is not needed."""
+        self.waiting.clear()
+        self.asked.clear()
+        self.kernel.stop_timer(Timer.SYNC)
+
+    def at_tip(self) -> bool:
+        """Own tip >= the (f+1)-th highest tip claimed by the other members who serve."""
+        suffrage = self.kernel.chain.newest_suffrage()
+        tips = self.kernel.members.claimed_tips(suffrage, self.kernel.now_ms)
+        return len(tips) <= suffrage.f or self.kernel.chain.tip.height >= tips[suffrage.f]
+
+    # Asking.
+
+    def advance(self) -> None:
+        """Apply what can be applied, ask for what comes next."""
+        self.apply()
+        self.ask()
+
+    def ask(self) -> None:
+        """Keep a few peers busy with the next blocks, different ones each."""
+        kernel = self.kernel
+        self.expire_asked()
+        tip = kernel.chain.tip.height
+        first = tip + 1
+        limit = tip + BLOCKS_AHEAD_MAX
+        for instance in kernel.members.serving(first):
+            if len(self.asked) >= ASKS_MAX:
+                break
+            if instance in self.asked:
+                continue
+            seen = kernel.members.instances[instance]
+            start = self.first_gap(first, min(seen.tip, limit))
+            if start is None:
+                continue
+            last = self.end_of_gap(start, min(seen.tip, limit, start + BLOCKS_PER_ASK - 1))
+            until_ms = kernel.now_ms + SERVE_TIMEOUT_MS
+            self.asked[instance] = Asked(first=start, last=last, until_ms=until_ms)
+            kernel.emit(Ask(instance=instance, request=BlocksWanted(first=start, last=last)))
+        if self.asked:
+            kernel.set_timer(Timer.SYNC, SERVE_TIMEOUT_MS)
+
+    def covered(self, height: int) -> bool:
+        """Whether a block is here or on its way."""
+        if height in self.waiting:
+            return True
+        return any(asked.first <= height <= asked.last for asked in self.asked.values())
+
+    def first_gap(self, first: int, last: int) -> int | None:
+        """The first height from ``first`` to ``last`` that is neither here nor asked for."""
+        executing = self.executing.value.height if self.executing is not None else 0
+        for height in range(first, last + 1):
+            if height != executing and not self.covered(height):
+                return height
+        return None
+
+    def end_of_gap(self, start: int, last: int) -> int:
+        """The last height from ``start`` on before one that is here or asked for."""
+        end = start
+        while end < last and not self.covered(end + 1):
+            end += 1
+        return end
+
+    def expire_asked(self) -> None:
+        """Who did not answer in time is not counted for what it claimed."""
+        for instance in list(self.asked):
+            asked = self.asked[instance]
+            if asked.until_ms <= self.kernel.now_ms:
+                del self.asked[instance]
+                self.kernel.members.fail_tip(instance, asked.last)
+            elif instance not in self.kernel.members.links:
+                del self.asked[instance]
+
+    # Receiving.
+
+    def take(
+        self, source: PublicKey, first: int, blocks: tuple[tuple[Block, Voteproof], ...]
+    ) -> None:
+        """Blocks a peer served; form is right, nothing else is known yet."""
+        asked = self.asked.pop(source, None)
+        if asked is None or first != asked.first:
+            return
+        if not blocks:
+            self.kernel.members.fail_tip(source, asked.last)
+        tip = self.kernel.chain.tip.height
+        for height, (block, accept) in enumerate(blocks, start=first):
+            if height > asked.last or block.value is None or not _consistent(height, block, accept):
+                self.kernel.members.fail_tip(source, asked.last)
+                self.kernel.bump("bad_block")
+                break
+            if height > tip and height not in self.waiting:
+                self.waiting[height] = Waiting(
+                    value=block.value,
+                    seals=block.seals,
+                    accept=accept,
+                    source=source,
+                    named=block.hash,
+                )
+        self.advance()
+
+    def replay(self, value: Value, seals: tuple[Seal, ...], accept: Voteproof) -> None:
+        """A block of the own journal that the store does not have yet."""
+        self.waiting[value.height] = Waiting(
+            value=value, seals=seals, accept=accept, source=None, named=None
+        )
+
+    # Applying.
+
+    def apply(self) -> None:
+        """Execute the next block if it is here and proven."""
+        kernel = self.kernel
+        if self.executing is not None:
+            return
+        tip = kernel.chain.tip
+        item = self.waiting.pop(tip.height + 1, None)
+        if item is None:
+            return
+        proven = item.value.parent == tip.hash and (
+            item.source is None
+            or kernel.check_voteproof(item.accept, kernel.chain.suffrage(tip.height + 1))
+        )
+        if not proven:
+            kernel.bump("bad_block")
+            if item.source is not None:
+                kernel.members.fail_tip(item.source, tip.height + 1)
+                for height in sorted(self.waiting):
+                    if self.waiting[height].source == item.source:
+                        del self.waiting[height]
+            return
+        self.executing = item
+        kernel.emit(Execute(parent=tip.hash, value=item.value, seals=item.seals))
+
+    def executed(self, event: Executed) -> bool:
+        """The result of a block applied here; False if it is not one of these."""
+        item = self.executing
+        if item is None or event.value != item.value.hash:
+            return False
+        if event.parent != self.kernel.chain.tip.hash:
+            return False
+        self.executing = None
+        if event.manifest.hash != item.accept.fact.block:
+            self.diverged(item.accept)
+            return True
+        for seal in item.seals:
+            self.kernel.pool.hold(seal)
+        self.last_applied = item
+        self.commit(event, item.accept)
+        return True
+
+
+def _consistent(height: int, block: Block, accept: Voteproof) -> bool:
+    """Whether the parts of a served block belong together."""
+    manifest, value, fact = block.manifest, block.value, accept.fact
+    if value is None or value.height != height or manifest.height != height:
+        return False
+    if fact.stage is not Stage.ACCEPT or fact.height != height or fact.block != block.hash:
+        return False
+    if manifest.value != value.hash or fact.value != value.hash or manifest.parent != value.parent:
+        return False
+    return tuple(seal.hash for seal in block.seals) == value.seals

@@ -1,0 +1,171 @@
+"""Making and judging values (DESIGN.md section 4): a pure function of the value, its seals and the chain."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+from zmqnode.base.ballot import BALLOT_TAG, Ballot
+from zmqnode.base.hashes import Hash
+from zmqnode.base.keys import Address, Signature
+from zmqnode.base.proposal import Value
+from zmqnode.base.seal import Seal
+from zmqnode.base.voteproof import Voteproof, certify
+from zmqnode.core.kernel import Kernel
+
+
+class Verdict(enum.IntEnum):
+    """What cannot be judged yet is waited for, never called invalid."""
+
+    VALID = 1
+    INVALID = 2
+    SEALS_MISSING = 3
+    TOO_EARLY = 4
+
+
+@dataclass(slots=True, kw_only=True)
+class Accepts:
+    """ACCEPT ballots that equal a committed fact: those checked, and late ones not yet."""
+
+    voteproof: Voteproof
+    checked: dict[Address, Signature]
+    late: dict[Address, Ballot]
+
+
+class Values:
+    """Builds fresh values and judges those of others; keeps the ACCEPTs of the newest two heights."""
+
+    def __init__(self, kernel: Kernel) -> None:
+        self.kernel = kernel
+        self._accepts: dict[int, Accepts] = {}
+
+    # ACCEPTs of committed heights (R9).
+
+    def committed(self, vp: Voteproof, votes: dict[Address, Ballot]) -> None:
+        """A height was committed by ``vp``; ``votes`` are its verified ACCEPTs, of any fact."""
+        height = vp.fact.height
+        checked = dict(vp.signatures)
+        late = {}
+        for address, ballot in votes.items():
+            if ballot.fact == vp.fact:
+                checked[address] = ballot.signature
+        self._accepts[height] = Accepts(voteproof=vp, checked=checked, late=late)
+        self._accepts.pop(height - 3, None)
+
+    def take_late(self, ballot: Ballot) -> None:
+        """A ballot of a committed height: kept, unchecked, if it equals the committed fact."""
+        accepts = self._accepts.get(ballot.fact.height)
+        if accepts is None or ballot.fact != accepts.voteproof.fact:
+            return
+        if ballot.address not in accepts.checked and ballot.address not in accepts.late:
+            accepts.late[ballot.address] = ballot
+
+    def carried(self, height: int) -> Voteproof | None:
+        """The ACCEPT VP of a committed height with every valid ballot of it held here."""
+        accepts = self._accepts.get(height)
+        if accepts is None:
+            summary = self.kernel.chain.block(height)
+            return None if summary is None else summary.accept
+        suffrage = self.kernel.chain.suffrage(height)
+        for address, ballot in accepts.late.items():
+            if self.kernel.check_ballot(ballot, suffrage):
+                accepts.checked[address] = ballot.signature
+        accepts.late.clear()
+        return certify(accepts.voteproof.fact, accepts.checked)
+
+    # Values.
+
+    def build(self, height: int, parent: Hash, without: tuple[Hash, ...] = ()) -> Value | None:
+        """A fresh value on the tip, with what the pool holds; None if h-2's VP is not here."""
+        chain = self.kernel.chain
+        time_ms = max(chain.tip.time_ms + 1, self.kernel.clock_ms)
+        accept = None
+        if height > 2:
+            accept = self.carried(height - 2)
+            if accept is None:
+                return None
+        seals = self.kernel.pool.choose(chain, time_ms, without)
+        return Value(
+            height=height,
+            parent=parent,
+            time_ms=time_ms,
+            seals=tuple(seal.hash for seal in seals),
+            accept=accept,
+        )
+
+    def missing(self, value: Value) -> tuple[Hash, ...]:
+        """The value's seals that are not here."""
+        get = self.kernel.pool.get
+        return tuple(seal for seal in value.seals if get(seal) is None)
+
+    def seals(self, value: Value) -> tuple[Seal, ...]:
+        """All seals of a value, which must be here."""
+        found = [self.kernel.pool.get(seal) for seal in value.seals]
+        assert None not in found
+        return tuple(seal for seal in found if seal is not None)
+
+    def judge(self, value: Value, *, fresh: bool) -> Verdict:
+        """Whether a value may follow the tip. Only ``fresh`` ones are held against the clock."""
+        kernel, chain = self.kernel, self.kernel.chain
+        tip = chain.tip
+        if value.height != tip.height + 1 or value.parent != tip.hash:
+            return Verdict.INVALID
+        if value.time_ms <= tip.time_ms or not self._names_content(value):
+            return Verdict.INVALID
+        if not self._carries(value):
+            return Verdict.INVALID
+        if self.missing(value):
+            return Verdict.SEALS_MISSING
+        seals = self.seals(value)
+        if sum(len(seal.operations) for seal in seals) > kernel.params.block_operations_max:
+            return Verdict.INVALID
+        if sum(len(seal.data) for seal in seals) > kernel.params.block_bytes_max:
+            return Verdict.INVALID
+        if not all(self._fits(seal, value.time_ms) for seal in seals):
+            return Verdict.INVALID
+        latest_ms = max(tip.time_ms + 1, kernel.clock_ms + kernel.params.time_tolerance_ms)
+        if fresh and value.time_ms > latest_ms:
+            return Verdict.TOO_EARLY
+        return Verdict.VALID
+
+    def _names_content(self, value: Value) -> bool:
+        """What the hashes alone tell: not too many, none twice, none executed."""
+        if len(value.seals) > self.kernel.params.block_operations_max:
+            return False
+        executed = self.kernel.chain.executed
+        return len(dict.fromkeys(value.seals)) == len(value.seals) and not any(
+            executed(seal) for seal in value.seals
+        )
+
+    def _fits(self, seal: Seal, time_ms: int) -> bool:
+        if len(seal.data) > self.kernel.params.seal_bytes_max:
+            return False
+        return self.kernel.chain.timely(seal.created_at_ms, time_ms)
+
+    def _carries(self, value: Value) -> bool:
+        """Whether the value carries a valid ACCEPT VP of the committed block h-2."""
+        if value.accept is None:
+            return value.height <= 2
+        height = value.height - 2
+        block = self.kernel.chain.block(height)
+        fact = value.accept.fact
+        if block is None or fact.height != height or fact.block != block.hash:
+            return False
+        suffrage = self.kernel.chain.suffrage(height)
+        held = self._accepts.get(height)
+        checked = held.checked if held is not None and held.voteproof.fact == fact else {}
+        if len(value.accept.signatures) < suffrage.q:
+            return False
+        verify, domain = self.kernel.config.verify, self.kernel.config.domain
+        for address, signature in value.accept.signatures:
+            member = suffrage.by_address.get(address)
+            if member is None:
+                return False
+            if checked.get(address) == signature:
+                continue
+            signed = domain.message(BALLOT_TAG, fact.body(address, member.epoch))
+            if not verify(member.instance, signed, signature):
+                return False
+            if held is not None and held.voteproof.fact == fact:
+                checked.setdefault(address, signature)
+        return True
