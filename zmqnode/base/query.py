@@ -30,7 +30,7 @@ from zmqnode.errors import Malformed, ZmqnodeError, from_json
 CONTROL_TAG: Final = "control"
 NODE_INFO_TAG: Final = "node_info"
 
-HEADERS_ASKED_MAX: Final = 1_000
+HEADERS_ASKED_MAX: Final = 100
 RAW_BLOCKS_ASKED_MAX: Final = 256
 RAW_BLOCKS_BYTES_MAX: Final = 9 << 20  # Of one answer; one block may be as large on its own.
 WAIT_MS_MAX: Final = 3_600_000
@@ -103,9 +103,9 @@ class BlockAsked:
 @message("ask.headers", version=1)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeadersAsked:
-    """Headers of blocks first to last, at most 1000; ``first`` None: the 20 up to ``last``.
+    """Headers of blocks first to last, at most 100 an answer.
 
-    ``last`` None is the tip.
+    ``first`` None: the 20 up to ``last``; ``last`` None: the tip.
     """
 
     first: int | None

@@ -1,0 +1,1 @@
+"""The real world around the core: the node, its driver, its disk, its clients."""

@@ -1,0 +1,488 @@
+"""The node's side of the door: reads requests, answers them from a view, lets some wait.
+
+:class:`Queries` implements the door's hooks. It owns no socket and no clock: what it sends goes
+through :class:`Replies`, time comes with the view or as an argument, so tests need neither. The
+node tells it four things: a block was committed, the state changed, a seal was judged by the core,
+and, every 100 ms or so, what time it is.
+
+What a stranger can cost is bounded here: a request has one answer, a listing has a page, a proof a
+number of keys, a wait a deadline; seals already in a block are known by their hash and not
+checked again.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Final, Protocol, assert_never
+
+from zmqnode.app import Schema
+from zmqnode.base.block import Block
+from zmqnode.base.codec import encode
+from zmqnode.base.exchange import NodeState
+from zmqnode.base.hashes import Hash
+from zmqnode.base.keys import public_text, verify
+from zmqnode.base.query import (
+    HEADERS_ASKED_MAX,
+    RAW_BLOCKS_BYTES_MAX,
+    Accepted,
+    Answer,
+    BlockAsked,
+    ChainAsked,
+    Challenge,
+    ChallengeAsked,
+    Committed,
+    Condition,
+    ConditionAwaited,
+    ControlAsked,
+    CutCommand,
+    HeadersAsked,
+    InfoAsked,
+    PeersAsked,
+    QueryAsked,
+    RawBlocks,
+    RawBlocksAsked,
+    Request,
+    SealAwaited,
+    SealSubmitted,
+    StopCommand,
+    SuffrageAsked,
+    Until,
+    failed,
+    read_command,
+    read_request,
+    told,
+)
+from zmqnode.base.seal import read_seal, seal_hash
+from zmqnode.errors import Invalid, Malformed, Refused, TimedOut, ZmqnodeError
+from zmqnode.network.gate import Fault, Strike
+from zmqnode.runtime import showing
+from zmqnode.runtime.view import NodeView, StoredBlock
+from zmqnode.runtime.waiting import Route, Waiter, Waiters
+
+CHALLENGES_MAX: Final = 1_024  # Clients with an open challenge; the door has at most 512.
+CHALLENGE_MS: Final = 10_000
+PROOF_KEYS_MAX: Final = 256
+BLOCKS_LISTED: Final = 20  # Without a first height.
+SYNCED_LAG_MAX: Final = 1
+
+
+class Replies(Protocol):
+    """Where answers go: the door."""
+
+    def answer(self, route: Any, payload: bytes) -> bool:
+        """The one answer to a request; False if its client is gone."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Challenge:
+    nonce: Hash
+    until_ms: int
+
+
+class Queries:
+    """Answers one node's clients."""
+
+    def __init__(self, view: NodeView, replies: Replies) -> None:
+        self.view = view
+        self.waiters = Waiters()
+        self._replies = replies
+        self._challenges: OrderedDict[bytes, _Challenge] = OrderedDict()
+
+    @cached_property
+    def schema(self) -> Schema:
+        """The application's, built once."""
+        return self.view.app.schema
+
+    # What the door tells.
+
+    def client_request(self, client: bytes, route: Route, payload: bytes) -> Strike | None:
+        """Answer a request, or let it wait. ``client`` is the 32-byte CURVE key of its sender."""
+        try:
+            request: Request = read_request(payload)
+        except Malformed as error:
+            self._send(route, failed(Refused("bad_argument", f"no request: {error}")))
+            return Strike(fault=Fault.MALFORMED, detail=str(error))
+        try:
+            answer = self._answer(client, route, request)
+        except ZmqnodeError as error:
+            answer = failed(error)
+        if answer is not None:
+            self._send(route, answer)
+        return None
+
+    def client_gone(self, session: object) -> None:
+        """A connection ended: nobody waits for its answers any more."""
+        self.waiters.leave(session)
+
+    # What the node tells.
+
+    def seal_judged(self, token: object, seal: Hash, code: str | None, message: str = "") -> None:
+        """The core took a client's seal into the pool (``code`` None), or why not."""
+        assert isinstance(token, Waiter)
+        if code is not None:
+            if self.waiters.take(token):
+                refused = Refused(code, message or f"the seal was refused: {code}", seal=seal.hex())
+                self._send(token.route, failed(refused))
+        elif token.accepted and self.waiters.take(token):
+            self._send(token.route, Accepted(seal=seal))
+
+    def committed(self, block: Block) -> None:
+        """A block is committed and can be read."""
+        for seal, results in zip(block.seals, block.results, strict=True):
+            waiting = self.waiters.take_seal(seal.hash)
+            if not waiting:
+                continue
+            answer = Committed(
+                seal=seal.hash, height=block.height, block_hash=block.hash, results=results
+            )
+            payload = encode(answer)
+            for waiter in waiting:
+                self._replies.answer(waiter.route, payload)
+        self.changed()
+
+    def changed(self) -> None:
+        """State or height changed: whoever waited for that is answered."""
+        for waiter in self.waiters.take_met():
+            assert waiter.answer is not None
+            try:
+                answer = waiter.answer()
+            except ZmqnodeError as error:
+                answer = failed(error)
+            self._send(waiter.route, answer)
+
+    def tick(self, now_ms: int) -> None:
+        """Answer those whose time is over; ``now_ms`` as ``view.clock_ms()``."""
+        for waiter in self.waiters.take_expired(now_ms):
+            self._send(waiter.route, failed(_out_of_time(waiter)))
+
+    def _send(self, route: Route, answer: Any) -> None:
+        self._replies.answer(route, encode(answer))
+
+    # One request.
+
+    def _answer(self, client: bytes, route: Route, request: Request) -> Answer | None:
+        match request:
+            case SealSubmitted():
+                return self._submit(route, request)
+            case SealAwaited():
+                return self._await_seal(route, request)
+            case ConditionAwaited():
+                return self._await_condition(route, request)
+            case QueryAsked():
+                return self._query(route, request)
+            case ChainAsked():
+                return told(self._chain())
+            case InfoAsked():
+                return told(showing.node_info(self.view))
+            case SuffrageAsked():
+                return told(self._suffrage(request.height))
+            case PeersAsked():
+                return told({"peers": [showing.peer_row(one) for one in self.view.peers()]})
+            case BlockAsked():
+                return told(self._block(request))
+            case HeadersAsked():
+                return told({"blocks": self._headers(request)})
+            case RawBlocksAsked():
+                return self._raw_blocks(request)
+            case ChallengeAsked():
+                return self._challenge(client)
+            case ControlAsked():
+                return self._control(client, request)
+            case _:
+                assert_never(request)
+
+    def _chain(self) -> dict[str, Any]:
+        domain = self.view.signer.domain
+        return {
+            "network_id": domain.network_id,
+            "genesis_hash": domain.genesis.hex(),
+            "address": self.view.address,
+            "instance": public_text(self.view.signer.public),
+            "app": self.schema.to_wire(),
+            "params": self.view.params.named(),
+            "suffrage": showing.suffrage_row(self.view, self.view.tip + 1),
+            "height": self.view.tip,
+            "clock_ms": self.view.clock_ms(),
+        }
+
+    def _suffrage(self, height: int | None) -> dict[str, Any]:
+        asked = self.view.tip + 1 if height is None else height
+        row = showing.suffrage_row(self.view, asked) if asked else None
+        if row is None:
+            raise Refused(
+                "not_found",
+                f"the suffrage of height {asked} is not known here",
+                hint=f"ask for a height from 1 to {self.view.tip + 2}",
+                height=asked,
+            )
+        return row
+
+    # Blocks.
+
+    def _block(self, asked: BlockAsked) -> dict[str, Any]:
+        height = self.view.tip if asked.height is None else asked.height
+        if asked.hash is not None:
+            found = self.view.height_of(asked.hash)
+            if found is None:
+                raise _no_block(f"no block has the hash {asked.hash.hex()}", self.view.tip)
+            height = found
+        block, stored = self.view.block(height), self.view.stored(height)
+        if block is None or stored is None:
+            raise _no_block(f"there is no block {height} here", self.view.tip)
+        return showing.whole_block(self.view, block, stored, self.schema)
+
+    def _headers(self, asked: HeadersAsked) -> list[dict[str, Any]]:
+        """At most ``HEADERS_ASKED_MAX`` from ``first`` on; the client asks for the rest."""
+        last = self.view.tip if asked.last is None else min(asked.last, self.view.tip)
+        first = max(0, last - BLOCKS_LISTED + 1) if asked.first is None else asked.first
+        heights = range(first, min(last, first + HEADERS_ASKED_MAX - 1) + 1)
+        return [showing.header(self.view, height, self._stored(height)) for height in heights]
+
+    def _raw_blocks(self, asked: RawBlocksAsked) -> RawBlocks:
+        blocks: list[tuple[bytes, bytes, bytes]] = []
+        size = 0
+        for height in range(asked.first, min(asked.last, self.view.tip) + 1):
+            stored = self._stored(height)
+            size += len(stored.block) + len(stored.accept_vp) + len(stored.init_vp)
+            if blocks and size > RAW_BLOCKS_BYTES_MAX:
+                break
+            blocks.append((stored.block, stored.accept_vp, stored.init_vp))
+        return RawBlocks(first=asked.first, blocks=tuple(blocks))
+
+    def _stored(self, height: int) -> StoredBlock:
+        stored = self.view.stored(height)
+        if stored is None:
+            raise _no_block(f"there is no block {height} here", self.view.tip)
+        return stored
+
+    # Queries of the application.
+
+    def _query(self, route: Route, asked: QueryAsked) -> Answer | None:
+        view = self.view
+        if asked.height is not None and view.tip < asked.height:
+            wanted = asked.height
+            self._wait(
+                Waiter(
+                    route=route,
+                    deadline_ms=view.clock_ms() + asked.within_ms,
+                    met=lambda: view.tip >= wanted,
+                    answer=lambda: self._answer_query(asked),
+                )
+            )
+            return None
+        return self._answer_query(asked)
+
+    def _answer_query(self, asked: QueryAsked) -> Answer:
+        view = self.view
+        found = view.app.answer(asked.name, asked.arguments, view.read, view.scan)
+        stored = self._stored(view.tip)
+        manifest, _, _ = showing.read_outline(stored.block)
+        proof = None
+        if asked.proof and not found.scanned:
+            proof = self._proof(found.keys, stored)
+        return told(
+            {
+                "name": asked.name,
+                "result": found.result,
+                "type": found.type,
+                "height": view.tip,
+                "block_hash": manifest.hash.hex(),
+                "state_root": manifest.state_root.hex(),
+                "proof": proof,
+            }
+        )
+
+    def _proof(self, keys: Sequence[bytes], stored: StoredBlock) -> dict[str, Any]:
+        """What a client needs to check the keys read, from the genesis hash alone it pinned."""
+        if len(keys) > PROOF_KEYS_MAX:
+            raise Refused(
+                "query_failed",
+                f"the query reads {len(keys)} keys; a proof covers at most {PROOF_KEYS_MAX}",
+                hint="ask without --proof, or for less",
+            )
+        view = self.view
+        manifest, _, _ = showing.read_outline(stored.block)
+        genesis, _, _ = showing.read_outline(self._stored(0).block)
+        suffrage = view.suffrage(max(1, view.tip))
+        assert suffrage is not None
+        return {
+            "manifest": encode(manifest),
+            "accept_voteproof": stored.accept_vp,
+            "genesis": encode(genesis),
+            "suffrage": [
+                [one.address, one.publickey, one.instance, one.epoch, one.url]
+                for one in suffrage.members
+            ],
+            "keys": [[key, view.read(key), view.prove(key).to_wire()] for key in keys],
+        }
+
+    # What waits.
+
+    def _wait(self, waiter: Waiter) -> None:
+        self.waiters.add(waiter)
+
+    def _submit(self, route: Route, asked: SealSubmitted) -> Answer | None:
+        view = self.view
+        size, most = len(asked.seal), view.params.seal_bytes_max
+        if size > most:
+            raise Refused(
+                "seal_too_large",
+                f"the seal has {size} bytes; this chain takes {most}",
+                hint="put fewer operations into one seal",
+                size_bytes=size,
+            )
+        found = self._receipt(seal_hash(asked.seal))
+        if found is not None:
+            return found
+        try:
+            seal = read_seal(asked.seal)
+        except Malformed as error:
+            raise Refused("seal_malformed", f"this is no seal: {error}") from None
+        if not seal.verified(view.signer.domain, verify):
+            raise Refused(
+                "bad_signature",
+                "the seal's signature is not its sender's, for this chain",
+                hint="make the seal anew with a target of this network",
+                seal=seal.hash.hex(),
+            )
+        view.app.admit(seal.sender, seal.operations)
+        waiter = Waiter(
+            route=route,
+            deadline_ms=view.clock_ms() + asked.within_ms,
+            seal=seal.hash,
+            accepted=asked.until is Until.ACCEPTED,
+        )
+        self._wait(waiter)
+        view.take_seal(seal, waiter)
+        return None
+
+    def _await_seal(self, route: Route, asked: SealAwaited) -> Answer | None:
+        found = self._receipt(asked.seal)
+        if found is None:
+            deadline_ms = self.view.clock_ms() + asked.within_ms
+            self._wait(Waiter(route=route, deadline_ms=deadline_ms, seal=asked.seal))
+        return found
+
+    def _receipt(self, seal: Hash) -> Committed | None:
+        """What became of a seal, if a block holds it."""
+        height = self.view.seal_height(seal)
+        block = None if height is None else self.view.block(height)
+        if block is None:
+            return None
+        for one, results in zip(block.seals, block.results, strict=True):
+            if one.hash == seal:
+                return Committed(
+                    seal=seal, height=block.height, block_hash=block.hash, results=results
+                )
+        raise AssertionError("the index names a block without the seal")
+
+    def _await_condition(self, route: Route, asked: ConditionAwaited) -> Answer | None:
+        view = self.view
+        if asked.condition is Condition.STATE and asked.state not in NodeState.__members__:
+            known = ", ".join(NodeState.__members__)
+            raise Invalid("usage", f"{asked.state!r} is no state of a node", hint=f"one of {known}")
+
+        def met() -> bool:
+            match asked.condition:
+                case Condition.HEIGHT:
+                    return view.tip >= asked.height
+                case Condition.STATE:
+                    return view.state.name == asked.state
+                case Condition.SYNCED:
+                    following = view.state in (NodeState.CONSENSUS, NodeState.SYNCING)
+                    return following and view.tip_known - view.tip <= SYNCED_LAG_MAX
+                case _:
+                    assert_never(asked.condition)
+
+        if met():
+            return self._standing()
+        deadline_ms = view.clock_ms() + asked.within_ms
+        self._wait(Waiter(route=route, deadline_ms=deadline_ms, met=met, answer=self._standing))
+        return None
+
+    def _standing(self) -> Answer:
+        role, epoch = showing.role_of(self.view)
+        return told(
+            {
+                "ok": True,
+                "state": self.view.state.name,
+                "role": role,
+                "epoch": epoch,
+                "height": self.view.tip,
+            }
+        )
+
+    # Control.
+
+    def _challenge(self, client: bytes) -> Challenge:
+        nonce = Hash(os.urandom(32))
+        self._challenges.pop(client, None)
+        self._challenges[client] = _Challenge(
+            nonce=nonce, until_ms=self.view.clock_ms() + CHALLENGE_MS
+        )
+        if len(self._challenges) > CHALLENGES_MAX:
+            self._challenges.popitem(last=False)
+        return Challenge(nonce=nonce)
+
+    def _control(self, client: bytes, asked: ControlAsked) -> Answer:
+        view = self.view
+        given = self._challenges.pop(client, None)
+        if given is None or given.nonce != asked.nonce or given.until_ms < view.clock_ms():
+            raise Refused(
+                "not_authorised",
+                "the node gave no such challenge to this client, or it is too old",
+                hint="ask again",
+            )
+        entitled = asked.signer == view.identity or (
+            view.admin is not None and asked.signer == view.admin
+        )
+        if not entitled or not asked.verified(view.signer.domain, view.signer.public, verify):
+            raise Refused(
+                "not_authorised",
+                f"this key may not control {view.address}",
+                hint="sign with the address's identity key (--sign), or name the data folder",
+                address=view.address,
+            )
+        try:
+            command = read_command(asked.command)
+        except Malformed as error:
+            raise Refused("bad_argument", f"no command: {error}") from None
+        return self._command(command)
+
+    def _command(self, command: StopCommand | CutCommand) -> Answer:
+        match command:
+            case StopCommand():
+                self.view.stop()
+                return told(
+                    {
+                        "address": self.view.address,
+                        "instance": public_text(self.view.signer.public),
+                        "height": self.view.tip,
+                    }
+                )
+            case CutCommand():
+                if not self.view.faults:
+                    raise Refused(
+                        "not_authorised",
+                        "this node takes no fault injection",
+                        hint="faults: true in its node.yml allows it",
+                    )
+                self.view.cut(command.muted_in, command.muted_out)
+                return told({})
+            case _:
+                assert_never(command)
+
+
+def _no_block(message: str, tip: int) -> Refused:
+    return Refused("not_found", message, hint=f"the newest block here is {tip}", height=tip)
+
+
+def _out_of_time(waiter: Waiter) -> ZmqnodeError:
+    if waiter.seal is not None:
+        text = f"seal {waiter.seal.hex()} is in no block yet"
+        return TimedOut("timeout", text, hint="ask again", seal=waiter.seal.hex())
+    return TimedOut("timeout", "the condition was not met in time", hint="ask again")
