@@ -158,7 +158,11 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Entry],
 def reopened(
     sample: tuple[Path, list[Entry], int, int], tmp_path: Path, content: bytes
 ) -> list[Entry]:
-    """What a journal of this content shows; it must go on from there, twice."""
+    """What a journal of this content shows; it must go on from there.
+
+    What is appended then has the size of the sample's records: were the tail not cleared, records
+    behind the gap it fills would come to life.
+    """
     folder = tmp_path / "bent"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
@@ -166,11 +170,12 @@ def reopened(
     (folder / name).write_bytes(content)
     journal = Journal(folder, segment_bytes=SMALL)
     found = entries(journal)
-    journal.append(8, b"next", 99)
+    following = (8, b"n" * 30, 99)
+    journal.append(*following)
     journal.sync()
     journal.close()
     again = Journal(folder, segment_bytes=SMALL)
-    assert entries(again) == [*found, (8, b"next", 99)]
+    assert entries(again) == [*found, following]
     again.close()
     return found
 

@@ -15,13 +15,15 @@ class Files:
         """A new synced file of `size` zeros after `start`; its folder is not synced yet.
 
         The blocks are reserved first, so that a full disk is noticed before anything is written,
-        and then filled: a sync of filled blocks changes no metadata.
+        and then filled: a sync of filled blocks changes no metadata. The zeros are synced piece by
+        piece, so that they never hold up somebody else's sync for long.
         """
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         try:
             os.posix_fallocate(handle, 0, size)
             for at in range(0, size, FILL_BYTES):
                 self.write(handle, bytes(min(FILL_BYTES, size - at)), at)
+                os.fdatasync(handle)
             self.write(handle, start, 0)
             self.sync_all(handle)
         except OSError:

@@ -76,6 +76,7 @@ class Overlay:
 
     __slots__ = (
         "_generation",
+        "_is_final",
         "_pages",
         "_parent",
         "_promoted",
@@ -91,6 +92,7 @@ class Overlay:
         self._parent: Overlay | None = base if isinstance(base, Overlay) else None
         self._generation = tree.generation  # Of the base below the lowest parent.
         self._promoted = False
+        self._is_final = False
         self._top: Inner | None = base._top
         self._top_hash: bytes = base._top_hash
         self._pages: dict[bytes, bytes] = {}  # b"": removed, or never filled.
@@ -98,7 +100,8 @@ class Overlay:
         self.root: Hash = base.root
 
     def fork(self) -> Overlay:
-        """A version on top of this one; this one must not be updated from now on."""
+        """A version on top of this one, which cannot be updated from now on."""
+        self._is_final = True
         return Overlay(self._tree, self)
 
     def page_changes(self) -> dict[bytes, bytes | None]:
@@ -115,6 +118,7 @@ class Overlay:
         """
         if not changes:
             return self.root
+        assert not self._is_final, "update of a version that others stand on"
         self._check_alive()
         items: list[Item] = []
         for key, value in changes.items():
@@ -124,14 +128,10 @@ class Overlay:
                 new = _sha256(len(key).to_bytes(4, "big") + key + value).digest()
             items.append((hexlify(where), where, new))
         items.sort()
-        top, top_hash, delta = self._top, self._top_hash, 0
-        if top is None:
-            page = self._page(b"", top_hash)
-            changed = applied(page, items, 0, len(items))
-            delta = (len(changed) - len(page)) >> 6
-            top, top_hash = self._put(changed, 0, b"", page)
+        if self._top is None:
+            top, top_hash, delta = self._update_page(items, 0, len(items), 0, self._top_hash)
         else:
-            top, top_hash, delta = self._update(top, items, 0, len(items), 0)
+            top, top_hash, delta = self._update(self._top, items, 0, len(items), 0)
         if top_hash != self._top_hash:
             self._top, self._top_hash = top, top_hash
             self.count += delta
@@ -149,7 +149,6 @@ class Overlay:
         kids = node.kids
         changed_kids: list[Inner | None] | None = None
         total = 0
-        pages = self._pages
         at = low
         while at < high:
             name = items[at][0]
@@ -167,20 +166,8 @@ class Overlay:
             if child is not None:
                 fresh, digest, delta = self._update(child, items, at, end, depth + 1)
             else:
-                prefix = name[: depth + 1]
-                page = pages.get(prefix)
-                if page is None:
-                    page = self._page(prefix, node.hashes[start : start + 32])
-                changed = applied(page, items, at, end)
-                if changed == page:
-                    at = end
-                    continue
-                delta = (len(changed) - len(page)) >> 6
-                if len(changed) > PAGE_BYTES_MAX:
-                    fresh, digest = self._put(changed, depth + 1, prefix, page)
-                else:
-                    pages[prefix] = changed
-                    digest = _sha256(PAGE_PREFIX + changed).digest()
+                digest = node.hashes[start : start + 32]
+                fresh, digest, delta = self._update_page(items, at, end, depth + 1, digest)
             total += delta
             hashes[start : start + 32] = digest
             if fresh is not child:
@@ -195,6 +182,23 @@ class Overlay:
         if changed_kids is not None:
             kids = tuple(changed_kids) if any(changed_kids) else None
         return Inner(content, kids, count), _sha256(INNER_PREFIX + content).digest(), total
+
+    def _update_page(
+        self, items: list[Item], low: int, high: int, depth: int, was: bytes
+    ) -> tuple[Inner | None, bytes, int]:
+        """The same for a page whose hash was `was`; it may become an inner node."""
+        prefix = items[low][0][:depth]
+        page = self._pages.get(prefix)
+        if page is None:
+            page = self._page(prefix, was)
+        changed = applied(page, items, low, high)
+        if changed == page:
+            return None, was, 0
+        delta = (len(changed) - len(page)) >> 6
+        if len(changed) > PAGE_BYTES_MAX:
+            return *self._put(changed, depth, prefix, page), delta
+        self._pages[prefix] = changed
+        return None, _sha256(PAGE_PREFIX + changed).digest(), delta
 
     def _folded(self, hashes: bytes, prefix: bytes) -> tuple[None, bytes]:
         """Make one page of an inner node that fell to 32 keys; its children are pages by now."""
@@ -315,7 +319,7 @@ class StateTree:
         self.count, self.root = overlay.count, overlay.root
         self.generation += 1
         overlay._generation = self.generation
-        overlay._promoted = True
+        overlay._promoted = overlay._is_final = True
         overlay._parent = None  # Lets go of the version below; its pages are this one's base.
 
     def prove(self, key: bytes) -> Proof:
