@@ -1,0 +1,356 @@
+"""A whole cluster in virtual time: builds the nodes of a plan, lets its faults happen, runs to the goal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from random import Random
+from typing import Final
+
+from zmqnode.base.block import Block
+from zmqnode.base.keys import Address, PublicKey
+from zmqnode.base.params import Params
+from zmqnode.base.seal import Seal, read_seal
+from zmqnode.base.signing import Domain
+from zmqnode.base.suffrage import Member, Suffrage
+from zmqnode.base.voteproof import Voteproof
+from zmqnode.core.events import Event, PeerConnected, PeerLost
+from zmqnode.core.machine import Machine
+from zmqnode.core.world import MachineConfig
+from zmqnode.sim import adversary
+from zmqnode.sim.application import ToyApp, genesis_block
+from zmqnode.sim.checkers import Checkers, Violation
+from zmqnode.sim.clients import SimClients
+from zmqnode.sim.disk import SimDisk, Stored
+from zmqnode.sim.network import SimNetwork
+from zmqnode.sim.node import SimNode
+from zmqnode.sim.plan import Disk, Plan
+from zmqnode.sim.power import Power
+from zmqnode.sim.signing import KeyTable, SimSigner
+from zmqnode.sim.timeline import Timeline
+from zmqnode.sim.transcript import Teller, Transcript
+
+NETWORK_ID: Final = "simulated"
+EPOCH_MS: Final = 1_790_000_000_000  # Wall clock at virtual time 0.
+HAPPENINGS_MAX: Final = 400  # Of a member, in a virtual second, on average, beside HAPPENINGS_FREE ..
+HAPPENINGS_FREE: Final = 20_000
+HAPPENINGS_A_HEIGHT: Final = 400  # .. and those each committed height of a member may cost.
+PER_MILLE: Final = 1000
+LINK_UP_US: Final = 2_000
+LINK_LOST_MAX_US: Final = 7_500_000  # NETWORK.md: a frozen peer is noticed after about 7.5 s.
+
+MachineMaker = Callable[[MachineConfig], Machine]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """Who an instance is; twins share one."""
+
+    member: int
+    address: Address
+    instance: PublicKey
+    signer: SimSigner
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What came of a run: ``violation`` None means that everything held."""
+
+    plan: Plan
+    violation: Violation | None
+    digest: str
+    height: int
+    virtual_ms: int
+    happenings: int
+    performed: int
+
+
+class Cluster:
+    """One run of one plan."""
+
+    def __init__(
+        self, plan: Plan, *, make: MachineMaker = Machine, tell: Teller | None = None
+    ) -> None:
+        self.plan = plan
+        self.random = Random(plan.seed)  # noqa: S311 - chance that can be repeated is the point.
+        self.timeline = Timeline()
+        self.transcript = Transcript(tell)
+        self.keys = KeyTable()
+        self.epoch_ms = EPOCH_MS
+        self.healed = False
+        self.performed = 0
+        self._make = make
+        self.suffrage = self._suffrage()
+        self._genesis = genesis_block(self.suffrage)
+        self.domain = Domain(network_id=NETWORK_ID, genesis=self._genesis.hash)
+        self.params = Params(
+            block_interval_ms=plan.block_interval_ms,
+            empty_block_interval_ms=plan.empty_block_interval_ms,
+            seal_ttl_ms=plan.seal_ttl_ms,
+        )
+        self.summaries_span_ms = self.params.seal_ttl_ms + self.params.seal_ahead_ms
+        self.checkers = Checkers(plan, self.suffrage, self.domain, self.keys)
+        self.network = SimNetwork(self.timeline, self.random, plan.links, plan.cuts)
+        self.nodes = [self._node(i, i) for i in range(plan.nodes)]
+        self._seals: dict[bytes, Seal] = {}
+        adversary.corrupt(self)
+        self._instances: dict[PublicKey, list[SimNode]] = {}
+        for node in self.nodes:
+            self._instances.setdefault(node.identity.instance, []).append(node)
+        self.power = Power(self, plan.crashes, plan.dead)
+        self.clients = SimClients(self, plan.clients, Random(self.random.random()))  # noqa: S311
+        self._violation: Violation | None = None
+        self._done = False
+
+    def _suffrage(self) -> Suffrage:
+        members = []
+        for at in range(self.plan.nodes):
+            address = Address(f"n{at:02}sas")
+            members.append(
+                Member(
+                    address=address,
+                    publickey=self.keys.key(f"identity {at}").public,
+                    instance=self.keys.key(f"instance {at}").public,
+                    epoch=0,
+                    url=f"tcp://127.0.0.1:{41000 + 3 * at}",
+                )
+            )
+        return Suffrage(members=tuple(members))
+
+    def _node(self, index: int, member: int) -> SimNode:
+        disks = self.plan.disks
+        entry = self.suffrage.members[member]
+        identity = Identity(
+            member=member,
+            address=entry.address,
+            instance=entry.instance,
+            signer=SimSigner(self.keys.key(f"instance {member}"), self.domain),
+        )
+        node = SimNode(self, index, identity, disks[member] if member < len(disks) else Disk())
+        if member < len(self.plan.clocks):
+            node.offset_ms = self.plan.clocks[member]
+        return node
+
+    def add_twin(self, member: int) -> SimNode:
+        """A second machine under a member's key."""
+        twin = self._node(len(self.nodes), member)
+        self.nodes.append(twin)
+        return twin
+
+    # What nodes are made of.
+
+    def new_disk(self) -> SimDisk:
+        """An empty disk with block 0 on it."""
+        fact_less = Stored(block=self._genesis, accept=None)
+        return SimDisk(fact_less)
+
+    def new_app(self, member: int) -> ToyApp:
+        """The application of a member."""
+        drifts = self.plan.drift_node == member
+        return ToyApp(self._genesis, self.suffrage, self.plan.drift_height if drifts else 0)
+
+    def new_machine(self, identity: Identity) -> Machine:
+        """A newborn machine of an instance."""
+        return self._make(
+            MachineConfig(
+                address=identity.address,
+                signer=identity.signer,
+                params=self.params,
+                domain=self.domain,
+                verify=self.keys.verify,
+            )
+        )
+
+    def read_seal(self, data: bytes) -> Seal:
+        """The seal of its bytes; one object for the same bytes."""
+        seal = self._seals.get(data)
+        if seal is None:
+            seal = self._seals[data] = read_seal(data)
+        return seal
+
+    def execution_us(self) -> int:
+        """How long the application will take this time."""
+        execution = self.plan.execution
+        if execution.slow and not self.healed:
+            if self.random.random() * PER_MILLE < execution.slow:
+                return execution.slow_ms * 1000
+        return self.random.randint(execution.least_us, execution.most_us)
+
+    @property
+    def wall_ms(self) -> int:
+        """True wall time."""
+        return self.epoch_ms + self.timeline.now_ms
+
+    # Notes.
+
+    def note(self, node: SimNode, what: bytes, detail: bytes) -> None:
+        """Into the transcript."""
+        self.transcript.note(self.timeline.now_us, node.index, what, detail)
+
+    def tell(self, node: SimNode, words: str) -> None:
+        """To whoever reads along."""
+        if self.transcript.tell is not None:
+            self.transcript.tell(f"{self.timeline.now_us / 1000:10.3f} n{node.index} {words}")
+
+    # Links and messages.
+
+    def connect(self, node: SimNode) -> None:
+        """Links between a node that started and all that are up."""
+        for peer in self.nodes:
+            if peer.identity.instance == node.identity.instance or peer.machine is None:
+                continue
+            for one, other in ((node, peer), (peer, node)):
+                event = PeerConnected(
+                    address=other.identity.address, instance=other.identity.instance
+                )
+                delay_us = self.random.randint(1, LINK_UP_US)
+                self.timeline.after(delay_us, one.receive_in, one.life, event)
+
+    def disconnect(self, node: SimNode) -> None:
+        """A node died; its peers notice at once or much later."""
+        event = PeerLost(instance=node.identity.instance)
+        for peer in self.nodes:
+            if peer is not node and peer.machine is not None:
+                delay_us = 0 if self.random.random() < 0.5 else self.random.randint(
+                    0, LINK_LOST_MAX_US
+                )
+                self.timeline.after(delay_us, self._lose, peer, peer.life, node, event)
+
+    @staticmethod
+    def _lose(peer: SimNode, life: int, node: SimNode, event: Event) -> None:
+        if node.machine is None:
+            peer.receive_in(life, event)
+
+    def broadcast(self, sender: SimNode, event: Event) -> None:
+        """To every other instance."""
+        own = sender.identity.instance
+        for node in self.nodes:
+            if node.identity.instance != own:
+                self.send(sender, node, event)
+
+    def send(self, sender: SimNode, target: SimNode, event: Event) -> None:
+        """To one node, through the faults of the network (and the masks of twins)."""
+        for end, other in ((sender, target), (target, sender)):
+            if end.adversary is not None and not end.adversary.reaches(other):
+                return
+        source, goal = sender.identity.member, target.identity.member
+        self.network.send(source, goal, self._deliver, target, event)
+
+    @staticmethod
+    def _deliver(target: SimNode, event: Event) -> None:
+        target.receive(event)
+
+    def send_to_instance(self, sender: SimNode, instance: PublicKey, event: Event) -> None:
+        """To whoever answers for an instance key (one of the twins)."""
+        nodes = self._instances.get(instance)
+        if nodes:
+            node = nodes[0] if len(nodes) == 1 else self.random.choice(nodes)
+            if node.machine is not None:
+                self.send(sender, node, event)
+
+    def send_back(self, sender: SimNode, asker: SimNode, life: int, event: Event) -> None:
+        """An answer, to that life of the asker only."""
+        source, goal = sender.identity.member, asker.identity.member
+        self.network.send(source, goal, asker.receive_in, life, event)
+
+    # What nodes report.
+
+    def committed(self, node: SimNode, block: Block, accept: Voteproof) -> None:
+        """A node has a new tip."""
+        if not node.honest:
+            return
+        disks = [n.disk for n in self.nodes if n.honest]
+        self.checkers.committed(block, accept, disks)
+        self.clients.committed(block.seals)
+        if not self.healed and block.height >= self.plan.heights - self.plan.heal_before:
+            self.heal()
+        self._look()
+
+    def broke(self, node: SimNode, cause: str) -> None:
+        """A node went to BROKEN: right only for one whose disk or application failed it."""
+        forgot = any(crash.forget and crash.node == node.index for crash in self.plan.crashes)
+        if node.honest and not forgot and node.identity.member != self.plan.drift_node:
+            raise Violation("broken", node.disk.height + 1, f"n{node.index}: {cause}")
+
+    # The run.
+
+    def heal(self) -> None:
+        """The last fault ends."""
+        if self.healed:
+            return
+        self.healed = True
+        self.network.heal()
+        self.timeline.after(0, self.power.heal)
+        self.timeline.after(self.plan.bound_ms * 1000, self._overdue)
+
+    def _look(self) -> None:
+        """Whether the goal is reached by every honest node that can."""
+        if not self.healed or not self.clients.idle:
+            return
+        goal = self.plan.heights
+        for node in self.nodes:
+            if node.honest and node.index not in self.power.gone and node.broken is None:
+                if node.machine is None or node.disk.height < goal:
+                    return
+        self._done = True
+
+    def _overdue(self) -> None:
+        heights = [node.disk.height if node.machine else -1 for node in self.nodes]
+        waiting = len(self.clients.open)
+        raise Violation(
+            "progress",
+            min(height for height in heights) + 1,
+            f"{self.plan.bound_ms} ms after the last fault: heights {heights},"
+            f" {waiting} seals not committed",
+        )
+
+    def _jump(self, node: SimNode, offset_ms: int) -> None:
+        node.offset_ms = offset_ms
+        node.read_clock()
+
+    def run(self) -> Outcome:
+        """To the goal, or to the first violation."""
+        try:
+            for jump in self.plan.jumps:
+                node = self.nodes[jump.node]
+                self.timeline.at(jump.at_ms * 1000, self._jump, node, jump.offset_ms)
+            self.timeline.at(self.plan.heal_ms * 1000, self.heal)
+            for node in self.nodes:
+                self.timeline.after(self.random.randint(0, LINK_UP_US), node.start)
+            while not self._done and self.timeline.advance():
+                if not self.timeline.done & 0xFFF:
+                    self._count()
+            if self.plan.faultless:
+                own = [node.identity.instance for node in self.nodes]
+                self.checkers.missed_nothing(own, self.plan.heights)
+        except Violation as violation:
+            self._violation = violation
+        return self._outcome()
+
+    def _count(self) -> None:
+        """No run may drown in messages."""
+        seconds = 1 + self.timeline.now_ms // 1000
+        heights = max(self.checkers.chain, default=0)
+        per_node = HAPPENINGS_MAX * seconds + HAPPENINGS_A_HEIGHT * heights
+        if self.timeline.done > HAPPENINGS_FREE + per_node * len(self.nodes):
+            raise Violation("storm", heights + 1, f"{self.timeline.done} happenings")
+
+    def _outcome(self) -> Outcome:
+        found = self._violation
+        if found is not None:
+            detail = f"{found.checker} {found.height} {found.message}".encode()
+            self.transcript.note(self.timeline.now_us, -1, b"violation", detail)
+        return Outcome(
+            plan=self.plan,
+            violation=found,
+            digest=self.transcript.digest(),
+            height=max(self.checkers.chain, default=0),
+            virtual_ms=self.timeline.now_ms,
+            happenings=self.timeline.done,
+            performed=self.performed,
+        )
+
+
+def run_plan(plan: Plan, *, make: MachineMaker = Machine, tell: Teller | None = None) -> Outcome:
+    """One run of a plan from its beginning to its outcome."""
+    return Cluster(plan, make=make, tell=tell).run()

@@ -1,0 +1,163 @@
+"""A simulated disk: the journal, of which only the synced part is sure to survive, and the store.
+
+The journal is append-only. A crash keeps everything up to the last sync and, of the rest, a prefix (a
+torn record counts as lost: the real journal cuts it by its checksum). The store commits whole blocks
+some time after the machine did; what it has is durable, and journal records of its heights are
+pruned, all but the watermark. The checkers read the *durable* view here, never the machine's memory.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from random import Random
+
+from zmqnode.base.ballot import Ballot, Fact
+from zmqnode.base.block import Block
+from zmqnode.base.hashes import Hash
+from zmqnode.base.voteproof import Voteproof
+from zmqnode.core.records import (
+    BallotSigned,
+    BlockSummary,
+    CertificateHeld,
+    JournalRecord,
+    ProposalSigned,
+    ValueHeld,
+)
+
+PRUNE_EVERY_RECORDS = 256
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """One committed block as the store keeps it."""
+
+    block: Block
+    accept: Voteproof | None  # None: block 0.
+
+
+class SimDisk:
+    """Journal and store of one instance."""
+
+    def __init__(self, genesis: Stored) -> None:
+        self.blocks: list[Stored] = [genesis]  # By height; what the machine committed.
+        self.durable_height = 0  # The store's marker.
+        self.records: list[JournalRecord] = []
+        self.synced = 0  # Records before this index survive a crash.
+        self.watermark: Ballot | None = None
+        self.signatures: dict[bytes, None] = {}  # Durable own ballots and proposals.
+        self.contents: dict[Hash, int] = {}  # Durable values with all their seals: their height.
+        self.certificates: dict[Fact, None] = {}  # Facts of durable voteproofs.
+
+    @property
+    def height(self) -> int:
+        """Of the newest committed block, durable or not."""
+        return len(self.blocks) - 1
+
+    def append(self, record: JournalRecord, *, sync: bool) -> None:
+        """Write a record; with ``sync``, it and all before it are durable on return."""
+        self.records.append(record)
+        if sync:
+            for done in self.records[self.synced :]:
+                self._mark(done)
+            self.synced = len(self.records)
+            if self.synced > PRUNE_EVERY_RECORDS:
+                self._prune()
+
+    def _mark(self, record: JournalRecord) -> None:
+        match record:
+            case BallotSigned(ballot=ballot):
+                self.signatures[ballot.signature] = None
+            case ProposalSigned(proposal=proposal):
+                self.signatures[proposal.signature] = None
+            case ValueHeld(value=value):
+                self.contents[value.hash] = value.height
+            case CertificateHeld(voteproof=voteproof):
+                self.certificates[voteproof.fact] = None
+
+    def holds_content(self, value: Hash) -> bool:
+        """Whether the value and all its seals would survive a crash now."""
+        return value in self.contents
+
+    def commit(self, stored: Stored) -> None:
+        """The machine's next block; durable only once :meth:`flush` reached it."""
+        self.blocks.append(stored)
+
+    def flush(self, height: int) -> None:
+        """The store's transaction up to ``height`` is durable."""
+        height = min(height, self.height)
+        for stored in self.blocks[self.durable_height + 1 : height + 1]:
+            self.contents[stored.block.manifest.value] = stored.block.height
+        self.durable_height = max(self.durable_height, height)
+
+    def _prune(self) -> None:
+        """Drop synced records of heights the store has; remember the newest own ballot."""
+        kept = []
+        for record in self.records[: self.synced]:
+            if record.height > self.durable_height:
+                kept.append(record)
+            elif isinstance(record, BallotSigned):
+                self.watermark = newer(self.watermark, record.ballot)
+        self.records[: self.synced] = kept
+        self.synced = len(kept)
+
+    def crash(self, random: Random, tail: str, forget: int = 0) -> None:
+        """Lose what was not durable.
+
+        Args:
+            tail: "lost", "partly" or "kept": what becomes of unsynced records.
+            forget: synced records at the end that are lost all the same (a lying disk).
+        """
+        unsynced = len(self.records) - self.synced
+        if tail == "partly":
+            unsynced = random.randint(0, unsynced)
+        elif tail != "kept":
+            unsynced = 0
+        del self.records[max(0, self.synced + unsynced - forget) :]
+        del self.blocks[self.durable_height + 1 :]
+        self.synced = len(self.records)
+        self.signatures.clear()
+        self.certificates.clear()
+        self.contents = {s.block.manifest.value: s.block.height for s in self.blocks[1:]}
+        for record in self.records:
+            self._mark(record)
+        self._prune()
+
+    def remembered(self) -> tuple[JournalRecord, ...]:
+        """What a start gets back: records of heights above the store's tip, in order."""
+        return tuple(r for r in self.records if r.height > self.height)
+
+    def summaries(self, span_ms: int, least: int) -> tuple[BlockSummary, ...]:
+        """The newest blocks: all of the last ``span_ms`` of block time and ``least`` of them."""
+        found: list[BlockSummary] = []
+        newest = self.blocks[-1].block.value
+        since_ms = 0 if newest is None else newest.time_ms - span_ms
+        for stored in reversed(self.blocks):
+            value = stored.block.value
+            if len(found) >= least and value is not None and value.time_ms < since_ms:
+                break
+            found.append(summarise(stored))
+        return tuple(reversed(found))
+
+
+def newer(first: Ballot | None, second: Ballot) -> Ballot:
+    """Whichever of two ballots of one instance was signed later."""
+    if first is None:
+        return second
+    one, other = first.fact, second.fact
+    before = (one.height, one.round, one.stage) < (other.height, other.round, other.stage)
+    return second if before else first
+
+
+def summarise(stored: Stored) -> BlockSummary:
+    """What the core keeps of a block, from the block alone."""
+    block, value = stored.block, stored.block.value
+    carried = None if value is None else value.accept
+    return BlockSummary(
+        height=block.height,
+        hash=block.hash,
+        value=block.manifest.value,
+        time_ms=0 if value is None else value.time_ms,
+        seals=tuple((seal.hash, seal.created_at_ms) for seal in block.seals),
+        voters=() if carried is None else carried.addresses,
+        accept=None if value is None else stored.accept,
+    )

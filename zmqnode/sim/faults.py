@@ -1,0 +1,265 @@
+"""Draws plans from seeds: which faults, how hard, when. The names are those of ``sim run --faults``."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from random import Random
+from typing import Any, Final
+
+from zmqnode.errors import Invalid
+from zmqnode.sim import adversary
+from zmqnode.sim.plan import (
+    ALL,
+    NODES_MAX,
+    Betrayal,
+    Clients,
+    ClockJump,
+    Crash,
+    Cut,
+    Disk,
+    Execution,
+    Links,
+    Plan,
+)
+
+EFFECTS_A_HEIGHT: Final = 30  # Of one node, roughly; crashes by effect are drawn from this.
+FAULTLESS_EVERY: Final = 10  # With all faults, every tenth seed has none.
+CHANCE: Final = 0.35  # Of each fault that may be drawn.
+TAILS: Final = ("lost", "partly", "partly", "kept")
+
+
+class Draft:
+    """A plan in the making: one generator, the span of time that faults fall into, room for faulty."""
+
+    def __init__(self, seed: int, nodes: int, heights: int) -> None:
+        self.random = Random(f"zmqnode sim plan {seed}")  # noqa: S311
+        self.nodes = nodes
+        self.heights = heights
+        self.interval_ms = self.random.choice((20, 50, 50, 100, 200))
+        self.span_ms = heights * (self.interval_ms + 40)
+        self.may_fail = list(range(nodes))
+        self.random.shuffle(self.may_fail)
+        self.may_fail = self.may_fail[: (nodes - 1) // 3]
+        self.fields: dict[str, Any] = {}
+        self.links: dict[str, int] = {
+            "delay_us": self.random.choice((100, 500, 2_000)),
+            "jitter_us": self.random.choice((100, 500, 2_000)),
+        }
+
+    def time_ms(self) -> int:
+        """Some moment of the faulty span."""
+        return self.random.randint(0, self.span_ms)
+
+    def some(self) -> tuple[int, ...]:
+        """Some of the nodes, not all of them."""
+        count = self.random.randint(1, max(1, self.nodes // 2))
+        return tuple(sorted(self.random.sample(range(self.nodes), count)))
+
+    def add(self, name: str, *items: object) -> None:
+        """Append to a field that is a tuple."""
+        self.fields[name] = (*self.fields.get(name, ()), *items)
+
+
+def _delay(draft: Draft) -> None:
+    draft.links["delay_us"] = draft.random.choice((5_000, 20_000, 60_000))
+    draft.links["jitter_us"] = draft.random.choice((5_000, 30_000, 100_000))
+
+
+def _loss(draft: Draft) -> None:
+    draft.links["loss"] = draft.random.choice((10, 50, 100, 200, 300))
+
+
+def _reorder(draft: Draft) -> None:
+    draft.links["reorder"] = draft.random.choice((50, 200, 500))
+
+
+def _duplicate(draft: Draft) -> None:
+    draft.links["duplicate"] = draft.random.choice((20, 100, 300))
+
+
+def _cut(draft: Draft) -> None:
+    for _ in range(draft.random.randint(1, 4)):
+        start = draft.time_ms()
+        end = start + draft.random.randint(50, 3_000)
+        sources, targets = draft.some(), draft.some()
+        draft.add("cuts", Cut(start_ms=start, end_ms=end, sources=sources, targets=targets))
+
+
+def _partition(draft: Draft) -> None:
+    for _ in range(draft.random.randint(1, 2)):
+        start = draft.time_ms()
+        end = start + draft.random.randint(100, 4_000)
+        one = draft.some()
+        rest = tuple(node for node in range(draft.nodes) if node not in one)
+        for sources, targets in ((one, rest), (rest, one)):
+            draft.add("cuts", Cut(start_ms=start, end_ms=end, sources=sources, targets=targets))
+
+
+def _crash_of(draft: Draft, node: int) -> Crash:
+    random = draft.random
+    trigger = random.choice(("time", "effect", "effect", "init", "accept"))
+    if trigger == "time":
+        count = draft.time_ms()
+    elif trigger == "effect":
+        most = draft.heights * EFFECTS_A_HEIGHT * (draft.nodes if node == ALL else 1)
+        count = random.randint(0, most)
+    else:
+        count = random.randint(1, draft.heights)
+    return Crash(
+        node=node,
+        trigger=trigger if node != ALL or trigger in ("time", "effect") else "time",
+        count=count,
+        after=random.random() < 0.5,
+        down_ms=random.choice((0, 1, 20, 300, 1_500)),
+        tail=random.choice(TAILS),
+    )
+
+
+def _crash(draft: Draft) -> None:
+    for _ in range(draft.random.randint(1, 5)):
+        draft.add("crashes", _crash_of(draft, draft.random.randrange(draft.nodes)))
+
+
+def _power(draft: Draft) -> None:
+    for _ in range(draft.random.randint(1, 2)):
+        draft.add("crashes", _crash_of(draft, ALL))
+
+
+def _dead(draft: Draft) -> None:
+    if draft.may_fail:
+        draft.add("dead", _crash_of(draft, draft.may_fail.pop()))
+
+
+def _slow_disk(draft: Draft) -> None:
+    speeds = (0, 200, 2_000, 10_000)
+    disks = [
+        dataclasses.replace(disk, sync_us=draft.random.choice(speeds)) for disk in _disks(draft)
+    ]
+    draft.fields["disks"] = tuple(disks)
+
+
+def _lagging_store(draft: Draft) -> None:
+    lags = (0, 20, 1_000, 1_000_000)
+    disks = [
+        dataclasses.replace(disk, store_lag_ms=draft.random.choice(lags)) for disk in _disks(draft)
+    ]
+    draft.fields["disks"] = tuple(disks)
+
+
+def _disks(draft: Draft) -> tuple[Disk, ...]:
+    found: tuple[Disk, ...] = draft.fields.get("disks", (Disk(),) * draft.nodes)
+    return found
+
+
+def _slow_app(draft: Draft) -> None:
+    draft.fields["execution"] = Execution(
+        slow=draft.random.choice((20, 100, 300)),
+        slow_ms=draft.random.choice((60, 300, 1_000, 3_000)),
+    )
+
+
+def _clock(draft: Draft) -> None:
+    """Honest clocks stay within half the tolerance, which is what it is for."""
+    draft.fields["clocks"] = tuple(draft.random.randint(-200, 200) for _ in range(draft.nodes))
+    for _ in range(draft.random.randint(0, 2)):
+        node = draft.random.randrange(draft.nodes)
+        offset = draft.random.randint(-200, 200)
+        draft.add("jumps", ClockJump(node=node, at_ms=draft.time_ms(), offset_ms=offset))
+
+
+def _drift(draft: Draft) -> None:
+    if draft.may_fail:
+        draft.fields["drift_node"] = draft.may_fail.pop()
+        draft.fields["drift_height"] = draft.random.randint(1, draft.heights)
+
+
+def _busy(draft: Draft) -> None:
+    draft.fields["clients"] = Clients(
+        seals=draft.heights * draft.random.choice((3, 8)),
+        every_ms=max(1, draft.interval_ms // 4),
+        resend_ms=draft.random.choice((50, 300)),
+        again=500,
+    )
+    draft.fields["seal_ttl_ms"] = draft.random.choice((20_000, 60_000))
+
+
+def _traitor(name: str) -> Callable[[Draft], None]:
+    def betray(draft: Draft) -> None:
+        if not draft.may_fail:
+            return
+        node = draft.may_fail.pop()
+        draft.add("betrayals", Betrayal(node=node, name=name))
+        if name == "amnesiac":
+            crash = _crash_of(draft, node)
+            forget = draft.random.randint(1, 40)
+            draft.add("crashes", dataclasses.replace(crash, tail="lost", forget=forget))
+
+    return betray
+
+
+MISHAPS: Final[dict[str, Callable[[Draft], None]]] = {
+    "delay": _delay,
+    "loss": _loss,
+    "reorder": _reorder,
+    "duplicate": _duplicate,
+    "cut": _cut,
+    "partition": _partition,
+    "crash": _crash,
+    "power": _power,
+    "dead": _dead,
+    "slow-disk": _slow_disk,
+    "lagging-store": _lagging_store,
+    "slow-app": _slow_app,
+    "clock": _clock,
+    "drift": _drift,
+    "busy": _busy,
+}
+TRAITORS: Final = {name: _traitor(name) for name in adversary.NAMES}
+FAULTS: Final[dict[str, Callable[[Draft], None]]] = {**MISHAPS, **TRAITORS}
+
+
+def read_faults(names: tuple[str, ...]) -> tuple[str, ...]:
+    """The faults of ``--faults``: "all", "none" or names; raises Invalid for an unknown one."""
+    if names == ("none",):
+        return ()
+    if "all" in names:
+        return tuple(FAULTS)
+    for name in names:
+        if name not in FAULTS:
+            known = ", ".join(("all", "none", *FAULTS))
+            raise Invalid("usage", f"no fault is named {name!r:.40}", hint=f"they are: {known}")
+    return tuple(name for name in FAULTS if name in names)
+
+
+def draw_plan(seed: int, *, nodes: int = 4, heights: int = 20, faults: tuple[str, ...]) -> Plan:
+    """The plan of a seed. Given a few faults, each of them happens; of all, some do."""
+    if not 1 <= nodes <= NODES_MAX:
+        raise Invalid("usage", f"nodes: expected 1 to {NODES_MAX}, not {nodes}")
+    draft = Draft(seed, nodes, heights)
+    if len(faults) == len(FAULTS):
+        faults = _some_of(draft, seed)
+    for name in faults:
+        FAULTS[name](draft)
+    if "clients" not in draft.fields:
+        every_ms = max(1, draft.interval_ms // 2)
+        draft.fields["clients"] = Clients(seals=heights, every_ms=every_ms)
+    return Plan(
+        seed=seed,
+        nodes=nodes,
+        heights=heights,
+        heal_ms=draft.span_ms + 3_000 if faults else 0,
+        empty_block_interval_ms=draft.interval_ms,
+        links=Links(**draft.links),
+        **draft.fields,
+    )
+
+
+def _some_of(draft: Draft, seed: int) -> tuple[str, ...]:
+    """Some mishaps, and as many traitors as there is room for; every tenth seed nothing at all."""
+    if seed % FAULTLESS_EVERY == FAULTLESS_EVERY - 1:
+        return ()
+    chosen = [name for name in MISHAPS if draft.random.random() < CHANCE]
+    traitors = list(TRAITORS)
+    draft.random.shuffle(traitors)
+    return tuple(chosen + traitors[: draft.random.choice((0, 1, 1, 2))])

@@ -1,0 +1,371 @@
+"""One simulated instance: a machine, its disk, its application, and its way of dying.
+
+Performs effects as the core's ordering contract says: in order, ``Record`` with ``sync`` a barrier. If the
+disk is slow, whatever follows the barrier waits, and events that arrive meanwhile queue up. Counts every
+effect, so that a plan can let the power fail before or after any of them.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Any, Final
+
+from zmqnode.base.ballot import Ballot
+from zmqnode.base.exchange import NodeState, SealsAnswer
+from zmqnode.base.hashes import tagged
+from zmqnode.base.point import Stage
+from zmqnode.core import effects as ask
+from zmqnode.core import events as told
+from zmqnode.core.effects import Effect
+from zmqnode.core.events import Event
+from zmqnode.core.machine import Machine
+from zmqnode.core.records import Recovery
+from zmqnode.sim.checkers import Violation
+from zmqnode.sim.disk import Stored
+from zmqnode.sim.plan import Disk
+from zmqnode.sim.transcript import trace_of, words_of
+
+if TYPE_CHECKING:
+    from zmqnode.sim.adversary import Adversary
+    from zmqnode.sim.cluster import Cluster, Identity
+
+INBOX_MAX: Final = 20_000
+WAKES_MAX: Final = 200  # At one millisecond of one node: more is a loop.
+BLOCKS_SERVED_MAX: Final = 64
+SUMMARIES_LEAST: Final = 8
+
+
+class SimNode:
+    """One instance; ``machine`` is None while it is down."""
+
+    def __init__(self, cluster: Cluster, index: int, identity: Identity, disk: Disk) -> None:
+        self.cluster = cluster
+        self.index = index
+        self.identity = identity
+        self.disk = cluster.new_disk()
+        self.app = cluster.new_app(identity.member)
+        self.machine: Machine | None = None
+        self.adversary: Adversary | None = None
+        self.honest = True
+        self.state = NodeState.BOOTING
+        self.broken: str | None = None
+        self.life = 0  # Counts starts; what belongs to an earlier life is not delivered.
+        self.performed = 0  # Effects, over all lives.
+        self.offset_ms = 0  # Of the wall clock.
+        self.accepted: dict[bytes, int] = {}  # Seals this life told a client it keeps.
+        self._disk_model = disk
+        self._base_ms = cluster.random.randrange(1 << 40)
+        self._wake_planned: int | None = None
+        self._wakes = (0, 0)
+        self._waiting: tuple[list[Effect], int] | None = None
+        self._inbox: deque[Event] = deque()
+        self._executing: dict[tuple[bytes, bytes], None] = {}
+        self._perform_one = {
+            ask.Record: self._record,
+            ask.Publish: self._publish,
+            ask.PublishSeals: self._publish_seals,
+            ask.Ask: self._ask,
+            ask.Answer: self._answer,
+            ask.ServeBlocks: self._serve_blocks,
+            ask.Execute: self._execute,
+            ask.Commit: self._commit,
+            ask.AnswerClient: self._answer_client,
+            ask.EnterState: self._enter_state,
+            ask.Break: self._break,
+            ask.ReportEvidence: self._nothing,
+            ask.Stop: self._nothing,
+        }
+
+    # Life and death.
+
+    def start(self) -> None:
+        """Boot from what the disk kept."""
+        if self.machine is not None:
+            return
+        self.life += 1
+        self.broken = None
+        self.machine = self.cluster.new_machine(self.identity)
+        self._wake_planned = None
+        height = self.disk.height
+        nonce = tagged(b"sim-nonce", b"%d %d" % (self.index, self.life))
+        first = max(0, height - SUMMARIES_LEAST)
+        suffrages = tuple((h, self.cluster.suffrage) for h in range(first, height + 3))
+        recovery = Recovery(
+            blocks=self.disk.summaries(self.cluster.summaries_span_ms, SUMMARIES_LEAST),
+            suffrages=suffrages,
+            records=self.disk.remembered(),
+            watermark=self.disk.watermark,
+            nonce=nonce,
+        )
+        self.receive(told.Booted(recovery=recovery))
+        self.read_clock()
+        self.cluster.connect(self)
+
+    def crash(self, tail: str, forget: int = 0) -> None:
+        """Lose power now."""
+        if self.machine is None:
+            return
+        self.machine = None
+        self.cluster.note(self, b"crash", tail.encode())
+        self._waiting = None
+        self._inbox.clear()
+        self._executing.clear()
+        self.accepted.clear()
+        self.disk.crash(self.cluster.random, tail, forget)
+        self.app.restart([stored.block for stored in self.disk.blocks])
+        self.cluster.disconnect(self)
+
+    def read_clock(self) -> None:
+        """Tell the machine its wall clock."""
+        offset = self.cluster.epoch_ms + self.offset_ms - self._base_ms
+        self.receive(told.ClockRead(offset_ms=offset))
+
+    @property
+    def now_ms(self) -> int:
+        """This node's own monotonic time; only differences mean anything."""
+        return self._base_ms + self.cluster.timeline.now_us // 1000
+
+    # Events in, effects out.
+
+    def receive(self, event: Event) -> None:
+        """An event arrives, now or once a slow sync is done."""
+        if self.machine is None:
+            return
+        if self._waiting is not None:
+            if len(self._inbox) < INBOX_MAX:
+                self._inbox.append(event)
+            return
+        self._step(event)
+
+    def receive_in(self, life: int, event: Event) -> None:
+        """An answer to an effect of one life; it dies with it."""
+        if life == self.life:
+            self.receive(event)
+
+    def _step(self, event: Event) -> None:
+        assert self.machine is not None
+        try:
+            effects = self.machine.step(event, self.now_ms)
+        except Exception as error:  # noqa: BLE001 - whatever the core raises is a finding.
+            name = f"{type(error).__name__}: {error}"
+            where = _where(error)
+            raise Violation("exception", self.disk.height + 1, f"{name} {where}") from error
+        self._perform(effects, 0)
+
+    def _perform(self, effects: list[Effect], first: int) -> None:
+        cluster, life = self.cluster, self.life
+        faults = cluster.power
+        for at in range(first, len(effects)):
+            effect = effects[at]
+            if faults.armed and faults.strikes(self, after=False):
+                return
+            self._perform_one[type(effect)](effect)  # type: ignore[operator]
+            self.performed += 1
+            cluster.performed += 1
+            if self.life != life or self.machine is None:
+                return
+            if faults.armed and faults.strikes(self, after=True):
+                return
+            slow = self._disk_model.sync_us
+            if slow and type(effect) is ask.Record and effect.sync:
+                self._waiting = (effects, at + 1)
+                cluster.timeline.after(slow, self._resume, life)
+                return
+        self._plan_wake()
+
+    def _resume(self, life: int) -> None:
+        if life != self.life or self._waiting is None or self.machine is None:
+            return
+        effects, at = self._waiting
+        self._waiting = None
+        self._perform(effects, at)
+        while self._inbox and self._waiting is None and self.machine is not None:
+            self._step(self._inbox.popleft())
+
+    def _plan_wake(self) -> None:
+        machine = self.machine
+        if machine is None:
+            return
+        wake = machine.wake_at_ms
+        if wake is None or (self._wake_planned is not None and self._wake_planned <= wake):
+            return
+        self._wake_planned = wake
+        due_us = max(0, wake - self._base_ms) * 1000
+        self.cluster.timeline.at(due_us, self._wake, self.life, wake)
+
+    def _wake(self, life: int, planned: int) -> None:
+        if life != self.life or self.machine is None or planned != self._wake_planned:
+            return
+        self._wake_planned = None
+        wake = self.machine.wake_at_ms
+        if wake is not None and wake <= self.now_ms:
+            at, times = self._wakes
+            self._wakes = (self.now_ms, times + 1 if at == self.now_ms else 1)
+            if self._wakes[1] > WAKES_MAX:
+                raise Violation("spinning", self.disk.height + 1, "asks to be woken without end")
+            self.receive(told.Woke())
+            if self._waiting is not None:
+                return
+        self._plan_wake()
+
+    # The effects, one by one.
+
+    def _nothing(self, effect: Effect) -> None:
+        self.cluster.note(self, type(effect).__name__.encode(), b"")
+
+    def _record(self, effect: ask.Record) -> None:
+        self.disk.append(effect.record, sync=effect.sync)
+        name = type(effect.record).__name__.encode()
+        self.cluster.note(self, name, b"sync" if effect.sync else b"")
+
+    def _publish(self, effect: ask.Publish) -> None:
+        message = effect.message
+        cluster = self.cluster
+        cluster.note(self, b"publish", trace_of(message))
+        if cluster.transcript.tell is not None:
+            cluster.tell(self, f"publishes {words_of(message)}")
+        if isinstance(message, Ballot) and message.instance == self.identity.instance:
+            cluster.power.saw_ballot(self, message)
+        if self.honest:
+            cluster.checkers.sent(self.identity.instance, self.disk, message)
+        if self.adversary is None:
+            cluster.broadcast(self, told.Heard(message=message, source=self.identity.instance))
+        else:
+            self.adversary.publishes(message)
+
+    def _publish_seals(self, effect: ask.PublishSeals) -> None:
+        self.cluster.note(self, b"seals", b"".join(seal.hash for seal in effect.seals))
+        if self.adversary is None or self.adversary.spreads_seals():
+            own = self.identity.instance
+            self.cluster.broadcast(self, told.SealsReceived(seals=effect.seals, source=own))
+
+    def _ask(self, effect: ask.Ask) -> None:
+        self.cluster.note(self, type(effect.request).__name__.encode(), effect.instance)
+        route = (self, self.life)
+        event = told.Requested(
+            source=self.identity.instance, route=route, request=effect.request
+        )
+        self.cluster.send_to_instance(self, effect.instance, event)
+
+    def _answer(self, effect: ask.Answer) -> None:
+        asker, life = self._route(effect.route)
+        reply: Any = effect.reply
+        self.cluster.note(self, type(reply).__name__.encode(), b"%d" % asker.index)
+        if self.honest:
+            self.cluster.checkers.sent(self.identity.instance, self.disk, reply)
+        if self.adversary is not None:
+            reply = self.adversary.answers(reply)
+            if reply is None:
+                return
+        own = self.identity.instance
+        if isinstance(reply, SealsAnswer):
+            seals = tuple(self.cluster.read_seal(data) for data in reply.seals)
+            event: Event = told.SealsReceived(
+                seals=seals, source=own, pulled=True, missing=reply.missing
+            )
+        else:
+            event = told.Answered(source=own, reply=reply)
+        self.cluster.send_back(self, asker, life, event)
+
+    def _serve_blocks(self, effect: ask.ServeBlocks) -> None:
+        asker, life = self._route(effect.route)
+        self.cluster.note(self, b"serve", b"%d-%d" % (effect.first, effect.last))
+        last = min(effect.last, effect.first + BLOCKS_SERVED_MAX - 1, self.disk.height)
+        found = self.disk.blocks[effect.first : last + 1] if effect.first > 0 else []
+        event = told.BlocksReceived(
+            source=self.identity.instance,
+            first=effect.first,
+            blocks=tuple((stored.block, stored.accept) for stored in found),
+        )
+        if self.adversary is None or self.adversary.serves_blocks():
+            self.cluster.send_back(self, asker, life, event)
+
+    @staticmethod
+    def _route(route: object) -> tuple[SimNode, int]:
+        assert isinstance(route, tuple)
+        return route
+
+    def _execute(self, effect: ask.Execute) -> None:
+        value, parent = effect.value, effect.parent
+        key = (parent, value.hash)
+        self.cluster.note(self, b"execute", value.hash)
+        if not self.app.knows(parent):
+            raise Violation("execution", value.height, "asked to execute on an unknown parent")
+        if key in self._executing:
+            raise Violation("execution", value.height, "asked twice at once for one value")
+        if tuple(seal.hash for seal in effect.seals) != value.seals:
+            raise Violation("execution", value.height, "asked to execute other seals")
+        self._executing[key] = None
+        took_us = self.cluster.execution_us()
+        self.cluster.timeline.after(took_us, self._executed, self.life, effect, took_us // 1000)
+
+    def _executed(self, life: int, effect: ask.Execute, elapsed_ms: int) -> None:
+        if life != self.life or self.machine is None:
+            return
+        self._executing.pop((effect.parent, effect.value.hash), None)
+        if not self.app.knows(effect.parent):
+            return
+        block = self.app.execute(effect.parent, effect.value, effect.seals)
+        event = told.Executed(
+            parent=effect.parent,
+            value=effect.value.hash,
+            manifest=block.manifest,
+            suffrage=self.cluster.suffrage,
+            elapsed_ms=elapsed_ms,
+        )
+        self.receive(event)
+
+    def _commit(self, effect: ask.Commit) -> None:
+        cluster = self.cluster
+        cluster.note(self, b"commit", effect.block)
+        block = self.app.results.get((effect.parent, effect.value))
+        tip = self.disk.blocks[-1].block
+        if block is None or block.hash != effect.block:
+            raise Violation("commit", effect.height, "the block was not executed with this result")
+        if effect.parent != tip.hash or effect.height != tip.height + 1:
+            raise Violation("commit", effect.height, "not the next block of this node")
+        if cluster.transcript.tell is not None:
+            cluster.tell(self, f"commits {effect.height} {effect.block.hex()[:6]}")
+        if effect.init is not None and self.honest:
+            cluster.checkers.voteproof(effect.init)
+        self.disk.commit(Stored(block=block, accept=effect.accept))
+        self.app.committed(effect.parent)
+        cluster.committed(self, block, effect.accept)
+        lag_us = cluster.random.randint(0, 1000 * self._disk_model.store_lag_ms)
+        cluster.timeline.after(lag_us, self._flush, self.life, effect.height)
+
+    def _flush(self, life: int, height: int) -> None:
+        if life == self.life and self.machine is not None:
+            self.disk.flush(height)
+
+    def _answer_client(self, effect: ask.AnswerClient) -> None:
+        self.cluster.note(self, b"client", effect.seal + (effect.code or "").encode())
+        if effect.code is None:
+            self.accepted[effect.seal] = self.life
+        self.cluster.clients.answered(self, effect)
+
+    def _enter_state(self, effect: ask.EnterState) -> None:
+        self.state = effect.state
+        self.cluster.note(self, b"state", effect.state.name.encode())
+        if self.cluster.transcript.tell is not None:
+            self.cluster.tell(self, f"is {effect.state.name}: {effect.reason}")
+
+    def _break(self, effect: ask.Break) -> None:
+        self.broken = effect.cause
+        self.cluster.note(self, b"break", effect.cause.encode())
+        self.cluster.broke(self, effect.cause)
+
+
+def _where(error: Exception) -> str:
+    """The innermost line of the core that an exception came from."""
+    trace, found = error.__traceback__, ""
+    while trace is not None:
+        frame = trace.tb_frame
+        found = f"({frame.f_code.co_filename.rpartition('/')[2]}:{trace.tb_lineno})"
+        trace = trace.tb_next
+    return found
+
+
+def is_accept(ballot: Ballot) -> bool:
+    """Whether this is an ACCEPT of either kind."""
+    return ballot.fact.stage is Stage.ACCEPT
