@@ -195,6 +195,28 @@ class Config:
         config, _ = load_node(Path(path))
         return config
 
+    def json(self) -> dict[str, object]:
+        """All values under the keys of the file; the private key as its reference."""
+        return {
+            "address": self.address,
+            "network-id": self.network_id,
+            "privatekey": self.privatekey.shown,
+            "network": {
+                "url": self.url.text,
+                "peers": self.peers.text,
+                "publish": self.publish.text,
+                "bootstrap": self.bootstrap,
+            },
+            "genesis": str(self.genesis),
+            "data": str(self.data),
+            "app": self.app,
+            "app-path": tuple(str(path) for path in self.app_path),
+            "standby": {"auto": self.standby_auto, "after_ms": self.standby_after_ms},
+            "handover": {"consent": self.handover_consent},
+            "log": {"level": self.log_level, "format": self.log_format},
+            "faults": self.faults,
+        }
+
     @property
     def warnings(self) -> tuple[str, ...]:
         """One line each, for stderr."""

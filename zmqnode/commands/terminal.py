@@ -1,0 +1,264 @@
+"""The one place that writes to the terminal and decides exit codes.
+
+Answers go to stdout, as text for people or one JSON object a line with ``"v": 1`` first; everything
+else goes to stderr. A command computes, then calls :func:`show`; it raises errors of
+``zmqnode.errors`` and never prints them. What would escape :func:`run` is a bug: it is written to a
+report file, and the person sees one line that names it.
+"""
+
+from __future__ import annotations
+
+import base64
+import enum
+import json
+import os
+import platform
+import re
+import signal
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Final, Protocol
+
+import typer
+
+from zmqnode.errors import Invalid, ZmqnodeError
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+VERSION: Final = 1  # Of every JSON object printed.
+EXIT_USAGE: Final = 2
+EXIT_BUG: Final = 70
+EXIT_INTERRUPTED: Final = 130
+EXIT_TERMINATED: Final = 143
+PLAIN_COLUMNS: Final = 160  # Of tables where stdout is no terminal.
+REPORT_FRAMES_MAX: Final = 200
+
+_KEYS: Final = re.compile(r"[1-9A-HJ-NP-Za-km-z]{20,}(?:mpr)?")
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+
+
+class Answer(Protocol):
+    """A client's answer: a frozen value with the JSON object it stands for."""
+
+    def json(self) -> dict[str, Any]:
+        """The object, without ``v``."""
+        ...  # pragma: no cover
+
+
+Shown = Mapping[str, Any] | Answer
+
+
+def show(
+    answer: Shown,
+    *,
+    as_panel: Callable[[Any], RenderableType] | None = None,
+    as_json: bool = False,
+    failed: int = 1,
+) -> None:
+    """Prints a command's answer; an answer with ``"ok": false`` also ends the command.
+
+    Args:
+        answer: the JSON object of the contract (without ``v``), or a value with ``json()``.
+        as_panel: draws it for a person; without one a plain table of its keys is drawn.
+        as_json: one line of JSON instead.
+        failed: the exit code of ``ok`` false.
+    """
+    values = plain(answer)
+    if as_json:
+        write(sys.stdout, json_line(values))
+    else:
+        _draw(answer if as_panel is not None else values, as_panel)
+    if values.get("ok") is False:
+        raise typer.Exit(failed)
+
+
+def line(text: str) -> None:
+    """One line of a text answer on stdout, made safe to print."""
+    write(sys.stdout, clean(text) + "\n")
+
+
+def note(text: str) -> None:
+    """Progress and remarks, on stderr."""
+    write(sys.stderr, clean(text) + "\n")
+
+
+def warn(text: str) -> None:
+    """A warning, one line on stderr."""
+    write(sys.stderr, f"{_paint('warning:', '33')} {clean(text)}\n")
+
+
+def json_line(values: Mapping[str, Any]) -> str:
+    """One object on one line, ``v`` first; bytes as base64, ASCII only."""
+    return json.dumps({"v": VERSION, **values}, default=_jsonable, separators=(",", ":")) + "\n"
+
+
+def plain(answer: Shown) -> dict[str, Any]:
+    """The object of an answer, without ``v``."""
+    values = dict(answer) if isinstance(answer, Mapping) else dict(answer.json())
+    values.pop("v", None)
+    return values
+
+
+def clean(text: str) -> str:
+    """The text with control and direction characters made visible: it may come from strangers."""
+    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def write(stream: IO[str], text: str) -> None:
+    """Writes and flushes; who closed the other end ended the command, quietly."""
+    try:
+        stream.write(text)
+        stream.flush()
+    except UnicodeEncodeError:
+        stream.write(text.encode("ascii", "backslashreplace").decode())
+        stream.flush()
+
+
+@contextmanager
+def detaching(watch: str) -> Iterator[None]:
+    """Around a wait: Ctrl-C ends the command alone, and says how to go on with what it began.
+
+    Args:
+        watch: how to watch and stop that, for the hint line.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        note(f"detached; what was begun goes on: {watch}")
+        raise
+
+
+@contextmanager
+def streaming() -> Iterator[None]:
+    """Around a stream or the monitor: Ctrl-C is its proper end, exit 0."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise typer.Exit(0) from None
+
+
+def run(command: Callable[[], int], words: Sequence[str]) -> int:
+    """Runs a command and turns everything that can happen into streams and an exit code.
+
+    Args:
+        command: does it; returns the exit code.
+        words: the command line, for the report of a bug and for ``--json``.
+    """
+    as_json = "--json" in (words[: words.index("--")] if "--" in words else words)
+    with suppress(ValueError):  # Not in the main thread: somebody else's process.
+        signal.signal(signal.SIGTERM, _terminated)
+    try:
+        return command()
+    except ZmqnodeError as error:
+        fail(error, as_json=as_json)
+        return error.exit_code
+    except typer.TyperException as error:
+        return _usage(error)
+    except (KeyboardInterrupt, typer.Abort):
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # The reader has enough. Python would complain once more when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:  # noqa: BLE001  # The last handler: a bug is told, not traced.
+        return _bug(error, words, as_json=as_json)
+
+
+def fail(error: ZmqnodeError, *, as_json: bool) -> None:
+    """Prints an error: on stdout as JSON, or on stderr in two lines."""
+    if as_json:
+        write(sys.stdout, json_line({"error": error.to_json()}))
+        return
+    write(sys.stderr, f"{_paint('error:', '31')} {clean(error.message)} [{clean(error.code)}]\n")
+    if error.hint:
+        write(sys.stderr, f"hint: {clean(error.hint)}\n")
+
+
+def _usage(error: typer.TyperException) -> int:
+    """What the parser refused: always plain text."""
+    # The parser quotes what it could not read, and that may have been a key.
+    message = _KEYS.sub("(not shown)", error.format_message()).strip().rstrip(".")
+    context = getattr(error, "ctx", None)
+    path = context.command_path if isinstance(context, typer.Context) else "zmqnode"
+    hint = f"{path} --help"
+    fail(Invalid("usage", message, hint=hint), as_json=False)
+    return EXIT_USAGE
+
+
+def _bug(error: Exception, words: Sequence[str], *, as_json: bool) -> int:
+    report = str(_report(error, words))
+    wrapped = ZmqnodeError(
+        "bug",
+        f"this is a bug in zmqnode ({type(error).__name__}); the report is {report}",
+        hint="please send that file to the maintainers; it holds no keys",
+        report=report,
+    )
+    fail(wrapped, as_json=as_json)
+    return EXIT_BUG
+
+
+def _report(error: Exception, words: Sequence[str]) -> Path:
+    """Writes the traceback, without local variables and with everything key-like left out."""
+    from zmqnode import __version__
+
+    trace = traceback.TracebackException.from_exception(error, limit=REPORT_FRAMES_MAX)
+    lines = [
+        f"zmqnode {__version__}, Python {platform.python_version()}, {platform.platform()}\n",
+        f"zmqnode {' '.join(words)}\n\n",
+        *trace.format(),
+    ]
+    text = _KEYS.sub("(not shown)", "".join(lines))
+    name = time.strftime("zmqnode-bug-%Y%m%d-%H%M%S-")
+    descriptor, path = tempfile.mkstemp(prefix=name, suffix=".txt")
+    with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:
+        file.write(text)
+    return Path(path)
+
+
+def _terminated(_signal: int, _frame: object) -> None:
+    # As an exception, so that what a command holds (processes, temporary folders) is cleaned up.
+    raise SystemExit(EXIT_TERMINATED)
+
+
+def _draw(answer: Any, as_panel: Callable[[Any], RenderableType] | None) -> None:
+    from rich.console import Console
+
+    from zmqnode.commands import view
+
+    wide = not sys.stdout.isatty() and "COLUMNS" not in os.environ
+    console = Console(
+        width=PLAIN_COLUMNS if wide else None, highlight=False, markup=False, emoji=False
+    )
+    with console.capture() as capture:
+        console.print((as_panel or view.plain)(answer))
+    # Cells are padded to their column; a reader of lines has no use for that.
+    lines = [one.rstrip() for one in capture.get().splitlines()]
+    write(sys.stdout, "\n".join(lines) + "\n")
+
+
+def _paint(word: str, colour: str) -> str:
+    if sys.stderr.isatty() and "NO_COLOR" not in os.environ:
+        return f"\x1b[{colour}m{word}\x1b[0m"
+    return word
+
+
+def _jsonable(value: object) -> object:
+    match value:
+        case bytes():
+            return base64.b64encode(value).decode()
+        case enum.Enum():
+            return value.value
+        case Path():
+            return str(value)
+        case Mapping():
+            return dict(value)
+        case _ if hasattr(value, "json"):
+            return value.json()
+        case _:
+            raise TypeError(f"{type(value).__name__} has no JSON form")
