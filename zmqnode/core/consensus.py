@@ -16,14 +16,17 @@ from zmqnode.base.point import Stage
 from zmqnode.base.proposal import FRESH, Proposal, Value
 from zmqnode.base.suffrage import Member
 from zmqnode.base.voteproof import Voteproof
-from zmqnode.core.effects import Execute, Publish
+from zmqnode.core.effects import Publish
 from zmqnode.core.events import Executed
+from zmqnode.core.executions import Executions, may_execute
+from zmqnode.core.intake import has_work, second_ballot, second_proposal
+from zmqnode.core.justification import justified
 from zmqnode.core.kernel import Kernel, Timer
-from zmqnode.core.records import BallotSigned, CertificateHeld, ExecutionBegun, ValueHeld
+from zmqnode.core.records import BallotSigned, CertificateHeld
 from zmqnode.core.values import Values, Verdict
 from zmqnode.core.voter import Diverged
 from zmqnode.core.votes import HeightVotes
-from zmqnode.core.world import NEXT_ROUNDS_MAX, ROUNDS_AHEAD_MAX
+from zmqnode.core.world import ROUNDS_AHEAD_MAX
 
 DIVERGED_WAY_OUT = (
     "compare the divergence report with another node; start the version that agrees with the network, "
@@ -42,6 +45,7 @@ class Consensus:
         self.commit = commit
         self.votes: HeightVotes | None = None
         self.epoch = 0
+        self.executions = Executions(kernel, values)
         self.propose: Callable[[], None] = lambda: None
         self.pull: Callable[[], None] = lambda: None
 
@@ -52,7 +56,7 @@ class Consensus:
         self.votes = votes
         self.epoch = epoch
         self.kernel.stop_timer(Timer.LEADER, Timer.ACCEPT, Timer.NEXT, Timer.RESEND, Timer.JUDGE)
-        if votes.round > 0 or self.has_work():
+        if votes.round > 0 or has_work(self.kernel, votes):
             self.start_round(with_leader=True)
         else:
             self.rest()
@@ -78,18 +82,6 @@ class Consensus:
         self.start_round(with_leader=with_leader)
         self.consider()
 
-    def has_work(self) -> bool:
-        """DESIGN.md section 4: whether round 0 may start (later rounds always do)."""
-        votes, kernel = self.votes, self.kernel
-        assert votes is not None
-        since_ms = kernel.now_ms - kernel.committed_ms
-        if since_ms < kernel.params.block_interval_ms:
-            return False
-        empty_ms = kernel.params.empty_block_interval_ms
-        if votes.height == 1 or len(kernel.pool) or votes.work:
-            return True
-        return bool(empty_ms) and since_ms >= empty_ms
-
     def rest(self) -> None:
         """At round 0 without work: wait for it, or for the intervals."""
         params, since_ms = self.kernel.params, self.kernel.now_ms - self.kernel.committed_ms
@@ -103,7 +95,7 @@ class Consensus:
         votes = self.votes
         if votes is None or votes.started_ms is not None:
             return
-        if self.has_work():
+        if has_work(self.kernel, votes):
             self.start_round(with_leader=True)
         else:
             self.rest()
@@ -154,7 +146,7 @@ class Consensus:
         at = votes.at(proposal.round)
         if at.proposal is not None:
             if at.proposal.signature != proposal.signature:
-                self.second_proposal(at.proposal, proposal)
+                second_proposal(kernel, at.proposal, proposal)
             return
         if not proposal.verified(kernel.config.domain, kernel.config.verify):
             kernel.bump("bad_signature")
@@ -167,12 +159,6 @@ class Consensus:
                 self.take_voteproof(vp)
         if self.votes is votes:
             self.proposal_arrived(proposal.round)
-
-    def second_proposal(self, first: Proposal, second: Proposal) -> None:
-        """A different proposal of one point and parent is equivocation, whatever its value."""
-        if second.verified(self.kernel.config.domain, self.kernel.config.verify):
-            at = (first.height, first.round, 0)
-            self.kernel.convict(first.instance, first, second, at)
 
     def proposal_arrived(self, round_: int) -> None:
         """The proposal of a round is here: round 0 has work, the current round can be judged."""
@@ -191,66 +177,13 @@ class Consensus:
             return
         proposal = votes.here.proposal
         if proposal is not None:
-            if not self.justified(proposal):
+            if not justified(self.kernel, votes, proposal):
                 self.give_up()
             else:
                 self.judge(proposal.value, fresh=proposal.pr == FRESH)
         if self.votes is votes:
             self.execute_known()
             self.accept_if_certified()
-
-    def justified(self, proposal: Proposal) -> bool:
-        """J: whether the leader may propose this value at this round.
-
-        Round 0: the ACCEPT VP of the height before. Later: DRAW VPs of every round after ``pr``,
-        and for pr >= 0 its INIT VP naming this very value.
-        """
-        reasons = proposal.justification
-        if proposal.round == 0:
-            return self.extends_parent(reasons)
-        expected = [(Stage.ACCEPT, k) for k in range(proposal.pr + 1, proposal.round)]
-        if proposal.pr != FRESH:
-            expected.insert(0, (Stage.INIT, proposal.pr))
-        found = [(vp.fact.stage, vp.fact.round) for vp in reasons]
-        if found != expected:
-            return False
-        for vp in reasons:
-            if vp.fact.stage is Stage.INIT and vp.fact.value != proposal.value.hash:
-                return False
-            if vp.fact.stage is Stage.ACCEPT and not vp.fact.draw:
-                return False
-            if not self.holds_here(vp):
-                return False
-        return True
-
-    def extends_parent(self, reasons: tuple[Voteproof, ...]) -> bool:
-        """Whether round 0's justification is the ACCEPT VP of the parent (nothing at height 1)."""
-        votes = self.votes
-        assert votes is not None
-        if votes.height == 1:
-            return not reasons
-        if len(reasons) != 1:
-            return False
-        vp = reasons[0]
-        parent = votes.parent
-        if vp.fact.height != parent.height or vp.fact.block != parent.hash or vp.fact.draw:
-            return False
-        # The certificate held here proves the parent; the leader's own may have other signers.
-        return True
-
-    def holds_here(self, vp: Voteproof) -> bool:
-        """Whether a certificate of this height is valid (the one held is, and is not checked twice)."""
-        votes = self.votes
-        assert votes is not None
-        if vp.fact.height != votes.height:
-            return False
-        at = votes.rounds.get(vp.fact.round)
-        if at is not None:
-            held = at.init_vp if vp.fact.stage is Stage.INIT else at.draw_vp
-            if held is not None and held.fact == vp.fact:
-                return True
-        known = at.ballots(vp.fact.stage) if at is not None else None
-        return self.kernel.check_voteproof(vp, votes.suffrage, dict(known) if known else None)
 
     def judge(self, value: Value, *, fresh: bool) -> None:
         """Sign INIT for a valid value, DRAW for an invalid one, wait for what is missing."""
@@ -282,17 +215,8 @@ class Consensus:
         height, round_ = votes.height, votes.round
         if voter.ballot(height, round_, Stage.ACCEPT) is None:
             if voter.ballot(height, round_, Stage.INIT) is None:
-                self.hold(value)
+                self.executions.hold(votes, value)
                 self.sign(init_fact(votes.point, value.hash))
-
-    def hold(self, value: Value) -> None:
-        """D5: the value and its seals are durable on the sync of the ballot that names them."""
-        votes = self.votes
-        assert votes is not None
-        if value.hash not in votes.recorded:
-            votes.recorded[value.hash] = None
-            seals = tuple(seal.data for seal in self.values.seals(value))
-            self.kernel.record(ValueHeld(value=value, seals=seals), sync=False)
 
     # Signing and counting.
 
@@ -332,7 +256,7 @@ class Consensus:
         held = at.ballots(fact.stage).get(ballot.address)
         if held is not None:
             if held.fact != fact and (ballot.address, fact.stage) not in at.convicted:
-                self.second_ballot(held, ballot)
+                second_ballot(kernel, votes, held, ballot)
             return
         if at.settled(fact.stage):
             if fact.stage is Stage.INIT:
@@ -347,17 +271,6 @@ class Consensus:
         if self.votes is votes:
             votes.work = True
             self.work_arrived()
-
-    def second_ballot(self, first: Ballot, second: Ballot) -> None:
-        """Two facts at one stage by one instance: evidence, once."""
-        votes, kernel = self.votes, self.kernel
-        assert votes is not None
-        if second.instance != first.instance or not kernel.check_ballot(second, votes.suffrage):
-            return
-        fact = first.fact
-        votes.at(fact.round).convicted[first.address, fact.stage] = None
-        at = (fact.height, fact.round, int(fact.stage))
-        kernel.convict(first.instance, first, second, at)
 
     def count(self, ballot: Ballot) -> None:
         """Add a verified ballot; act on the certificate it completes."""
@@ -381,7 +294,11 @@ class Consensus:
         """D follows the time from the start of the round's timers to its q-th INIT."""
         votes, kernel = self.votes, self.kernel
         assert votes is not None
-        if round_ == votes.round and votes.started_ms is not None and votes.here.proposal is not None:
+        if (
+            round_ == votes.round
+            and votes.started_ms is not None
+            and votes.here.proposal is not None
+        ):
             kernel.timing.delay.add(kernel.now_ms - votes.started_ms)
 
     def join_draws(self) -> None:
@@ -406,7 +323,7 @@ class Consensus:
         known = votes.rounds.get(vp.fact.round)
         if known is not None and known.holds(vp.fact):
             return
-        held = dict(known.ballots(vp.fact.stage)) if known is not None else None
+        held = known.ballots(vp.fact.stage) if known is not None else None
         if not self.kernel.check_voteproof(vp, votes.suffrage, held):
             return
         at = votes.at(vp.fact.round)
@@ -460,34 +377,15 @@ class Consensus:
         if here.init_vp is not None and here.init_vp.fact.value is not None:
             wanted.append((here.init_vp.fact.value, FRESH))
         for vid, pr in wanted:
-            if self.may_execute(vid, pr):
+            if may_execute(votes, vid, pr):
                 self.execute(vid)
 
-    def may_execute(self, vid: Hash, pr: int) -> bool:
-        """D7: what died inside is executed again in a later round only, and not if that one drew."""
+    def execute(self, vid: Hash) -> None:
+        """Execute a value, or pull what is missing of it."""
         votes = self.votes
         assert votes is not None
-        died = votes.died.get(vid)
-        if died is None:
-            return True
-        drawn = pr != FRESH and votes.at(pr).draw_vp is not None
-        return died < votes.round and not drawn
-
-    def execute(self, vid: Hash) -> None:
-        """Ask for the execution of a value whose seals are all here; else pull them."""
-        votes, kernel = self.votes, self.kernel
-        assert votes is not None
-        if vid in votes.results or vid in votes.executing:
-            return
-        value = votes.values.get(vid)
-        if value is None or self.values.missing(value):
+        if not self.executions.start(votes, vid):
             self.pull()
-            return
-        votes.executing[vid] = kernel.now_ms
-        begun = ExecutionBegun(height=votes.height, round=votes.round, value=vid)
-        kernel.record(begun, sync=False)
-        effect = Execute(parent=votes.parent.hash, value=value, seals=self.values.seals(value))
-        kernel.emit(effect)
 
     def executed(self, event: Executed) -> None:
         """The result is kept across rounds, per (parent, value)."""
@@ -518,7 +416,7 @@ class Consensus:
             return
         if kernel.voter.ballot(votes.height, votes.round, Stage.ACCEPT) is not None:
             return
-        self.hold(votes.values[vid])
+        self.executions.hold(votes, votes.values[vid])
         kernel.record(CertificateHeld(voteproof=vp), sync=False)
         point = votes.point
         self.sign(accept_fact(point, vid, result.manifest.hash))
@@ -571,7 +469,9 @@ class Consensus:
         height, round_ = votes.height, votes.round
         if voter.ballot(height, round_, Stage.ACCEPT) is not None:
             return
-        self.hold(votes.values[vp.fact.value])
+        self.executions.hold(votes, votes.values[vp.fact.value])
+        # D3: what the ACCEPT rests on is durable on its sync; here the ACCEPT VP itself.
+        self.kernel.record(CertificateHeld(voteproof=vp), sync=False)
         if voter.ballot(height, round_, Stage.INIT) is None:
             self.sign(init_fact(votes.point, vp.fact.value))
         if self.votes is votes:
@@ -599,8 +499,3 @@ class Consensus:
             self.consider()
         elif timer is Timer.WORK:
             self.work_arrived()
-
-
-def next_height_kept(proposal_round: int) -> bool:
-    """R9: of the next height only rounds 0 and 1 are kept."""
-    return proposal_round < NEXT_ROUNDS_MAX
