@@ -122,8 +122,8 @@ def restore(kernel: Kernel, recovery: Recovery, syncing: Syncing) -> Restored:
     for vp in found.certificates:
         fact = vp.fact
         if fact.stage is Stage.ACCEPT and fact.value is not None and fact.value in found.values:
-            value, seals = found.values[fact.value]
-            syncing.replay(value, seals, vp)
+            held, content = found.values[fact.value]
+            syncing.replay(held, content, vp)
     for summary in recovery.blocks:
         if summary.accept is not None and summary.height >= kernel.chain.tip.height - 1:
             for ballot in summary.accept.ballots(kernel.chain.suffrage(summary.height)):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from zmqnode.base.ballot import BALLOT_TAG, Ballot
 from zmqnode.base.exchange import NodeState, sign_status
-from zmqnode.base.keys import PublicKey
+from zmqnode.base.keys import Address, PublicKey
 from zmqnode.base.suffrage import Suffrage
 from zmqnode.base.voteproof import Voteproof
 from zmqnode.core.chain import Chain
@@ -132,7 +132,7 @@ class Kernel:
         return True
 
     def check_voteproof(
-        self, vp: Voteproof, suffrage: Suffrage, known: dict[str, Ballot] | None = None
+        self, vp: Voteproof, suffrage: Suffrage, known: dict[Address, Ballot] | None = None
     ) -> bool:
         """Whether a voteproof holds; signatures of ``known`` verified ballots cost nothing again."""
         if len(vp.signatures) < suffrage.q:
@@ -151,7 +151,9 @@ class Kernel:
                 return False
         return True
 
-    def convict(self, instance: PublicKey, first: object, second: object, at: tuple[int, int, int]) -> None:
+    def convict(
+        self, instance: PublicKey, first: object, second: object, at: tuple[int, int, int]
+    ) -> None:
         """Keep evidence once per (instance, point, stage)."""
         key = (instance, *at)
         if key not in self.evidence and len(self.evidence) < EVIDENCE_MAX:

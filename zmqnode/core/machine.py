@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import assert_never
 
 from zmqnode.base.ballot import Ballot
+from zmqnode.base.block import Block
 from zmqnode.base.exchange import (
     BlocksAnswer,
     BlocksWanted,
@@ -26,11 +27,12 @@ from zmqnode.base.exchange import (
     VotesAnswer,
     VotesWanted,
 )
-from zmqnode.base.keys import PublicKey
-from zmqnode.base.proposal import Proposal
+from zmqnode.base.keys import Address, PublicKey
+from zmqnode.base.proposal import Proposal, Value
+from zmqnode.base.seal import Seal
 from zmqnode.base.voteproof import Voteproof
 from zmqnode.core.boot import Restored, restore
-from zmqnode.core.consensus import DIVERGED_WAY_OUT, Consensus, next_height_kept
+from zmqnode.core.consensus import DIVERGED_WAY_OUT, Consensus
 from zmqnode.core.effects import AnswerClient, Commit, Effect, PublishSeals, ServeBlocks, Stop
 from zmqnode.core.events import (
     Answered,
@@ -47,6 +49,7 @@ from zmqnode.core.events import (
     StopAsked,
     Woke,
 )
+from zmqnode.core.intake import next_height_kept
 from zmqnode.core.joining import Joining
 from zmqnode.core.kernel import Kernel, Timer
 from zmqnode.core.leading import Leading
@@ -282,10 +285,10 @@ class Machine:
         self.next_rounds = {}
         kernel.enter_state(NodeState.SYNCING, reason)
 
-    def _connected(self, address: str, instance: PublicKey) -> None:
+    def _connected(self, address: Address, instance: PublicKey) -> None:
         kernel = self.kernel
         assert kernel is not None
-        kernel.members.links[instance] = address  # type: ignore[assignment]
+        kernel.members.links[instance] = address
         if kernel.deadlines.get(Timer.STATUS, 0) - kernel.now_ms > 50:
             kernel.set_timer(Timer.STATUS, 50)  # The new peer should not wait for the next one.
         if kernel.state is not NodeState.CONSENSUS and kernel.fault is None:
@@ -396,7 +399,7 @@ class Machine:
         at = self.next_rounds.setdefault(vp.fact.round, RoundVotes())
         if not at.holds(vp.fact):
             known = at.ballots(vp.fact.stage)
-            if kernel.check_voteproof(vp, kernel.chain.suffrage(vp.fact.height), dict(known)):
+            if kernel.check_voteproof(vp, kernel.chain.suffrage(vp.fact.height), known):
                 at.keep(vp)
 
     def _hear_status(self, status: Status) -> None:
@@ -450,23 +453,23 @@ class Machine:
                 assert_never(reply)
 
     def _take_blocks(
-        self, source: PublicKey, first: int, blocks: tuple[tuple[object, Voteproof], ...]
+        self, source: PublicKey, first: int, blocks: tuple[tuple[Block, Voteproof], ...]
     ) -> None:
         votes, kernel = self.consensus.votes, self.kernel
         assert kernel is not None
         if votes is None:
-            self.syncing.take(source, first, blocks)  # type: ignore[arg-type]
+            self.syncing.take(source, first, blocks)
             return
         if votes.final is None or first != votes.height or not blocks:
             return
         block = blocks[0][0]
         final = votes.final.fact
-        if getattr(block, "hash", None) != final.block or getattr(block, "value", None) is None:
+        if block.hash != final.block or block.value is None:
             return
-        value = block.value  # type: ignore[attr-defined]
+        value = block.value
         if value.hash == final.value:
             votes.values.setdefault(value.hash, value)
-            for seal in block.seals:  # type: ignore[attr-defined]
+            for seal in block.seals:
                 if seal.hash in value.seals:
                     kernel.pool.hold(seal)
             self.consensus.finish()
@@ -544,7 +547,9 @@ class Machine:
             else:
                 self._begin_height(epoch)
 
-    def _content(self, event: Executed, vp: Voteproof):  # type: ignore[no-untyped-def]
+    def _content(
+        self, event: Executed, vp: Voteproof
+    ) -> tuple[Value, tuple[Seal, ...], Voteproof | None]:
         votes = self.consensus.votes
         if votes is None:
             item = self.syncing.last_applied

@@ -142,7 +142,7 @@ class Pool:
 
     def oldest(self, count: int) -> tuple[Seal, ...]:
         """The first ``count`` seals by arrival."""
-        found = []
+        found: list[Seal] = []
         for seal in self._seals.values():
             if len(found) >= count:
                 break

@@ -45,11 +45,10 @@ class Values:
         """A height was committed by ``vp``; ``votes`` are its verified ACCEPTs, of any fact."""
         height = vp.fact.height
         checked = dict(vp.signatures)
-        late = {}
         for address, ballot in votes.items():
             if ballot.fact == vp.fact:
                 checked[address] = ballot.signature
-        self._accepts[height] = Accepts(voteproof=vp, checked=checked, late=late)
+        self._accepts[height] = Accepts(voteproof=vp, checked=checked, late={})
         self._accepts.pop(height - 3, None)
 
     def take_late(self, ballot: Ballot) -> None:

@@ -1,0 +1,49 @@
+"""Running values: content durable before it is named, one execution at a time of a value (D5, D7)."""
+
+from __future__ import annotations
+
+from zmqnode.base.hashes import Hash
+from zmqnode.base.proposal import FRESH, Value
+from zmqnode.core.effects import Execute
+from zmqnode.core.kernel import Kernel
+from zmqnode.core.records import ExecutionBegun, ValueHeld
+from zmqnode.core.values import Values
+from zmqnode.core.votes import HeightVotes
+
+
+def may_execute(votes: HeightVotes, vid: Hash, pr: int) -> bool:
+    """D7: what died inside is executed again in a later round only, and not if that one drew."""
+    died = votes.died.get(vid)
+    if died is None:
+        return True
+    drawn = pr != FRESH and votes.at(pr).draw_vp is not None
+    return died < votes.round and not drawn
+
+
+class Executions:
+    """Asks for executions and records what they rest on."""
+
+    def __init__(self, kernel: Kernel, values: Values) -> None:
+        self.kernel = kernel
+        self.values = values
+
+    def hold(self, votes: HeightVotes, value: Value) -> None:
+        """D5: the value and its seals are durable on the sync of the ballot that names them."""
+        if value.hash not in votes.recorded:
+            votes.recorded[value.hash] = None
+            seals = tuple(seal.data for seal in self.values.seals(value))
+            self.kernel.record(ValueHeld(value=value, seals=seals), sync=False)
+
+    def start(self, votes: HeightVotes, vid: Hash) -> bool:
+        """Ask for the execution of a value, once; False if the value or a seal of it is missing."""
+        if vid in votes.results or vid in votes.executing:
+            return True
+        value = votes.values.get(vid)
+        if value is None or self.values.missing(value):
+            return False
+        votes.executing[vid] = self.kernel.now_ms
+        begun = ExecutionBegun(height=votes.height, round=votes.round, value=vid)
+        self.kernel.record(begun, sync=False)
+        seals = self.values.seals(value)
+        self.kernel.emit(Execute(parent=votes.parent.hash, value=value, seals=seals))
+        return True

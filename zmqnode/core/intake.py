@@ -1,0 +1,42 @@
+"""Small questions about what came in: is there work, is this evidence."""
+
+from __future__ import annotations
+
+from zmqnode.base.ballot import Ballot
+from zmqnode.base.proposal import Proposal
+from zmqnode.core.kernel import Kernel
+from zmqnode.core.votes import HeightVotes
+from zmqnode.core.world import NEXT_ROUNDS_MAX
+
+
+def next_height_kept(round_: int) -> bool:
+    """R9: of the next height only rounds 0 and 1 are kept."""
+    return round_ < NEXT_ROUNDS_MAX
+
+
+def has_work(kernel: Kernel, votes: HeightVotes) -> bool:
+    """DESIGN.md section 4: whether round 0 may start (later rounds always do)."""
+    since_ms = kernel.now_ms - kernel.committed_ms
+    if since_ms < kernel.params.block_interval_ms:
+        return False
+    empty_ms = kernel.params.empty_block_interval_ms
+    if votes.height == 1 or len(kernel.pool) or votes.work:
+        return True
+    return bool(empty_ms) and since_ms >= empty_ms
+
+
+def second_ballot(kernel: Kernel, votes: HeightVotes, first: Ballot, second: Ballot) -> None:
+    """Two facts at one stage by one instance: evidence, once."""
+    if second.instance != first.instance or not kernel.check_ballot(second, votes.suffrage):
+        return
+    fact = first.fact
+    votes.at(fact.round).convicted[first.address, fact.stage] = None
+    at = (fact.height, fact.round, int(fact.stage))
+    kernel.convict(first.instance, first, second, at)
+
+
+def second_proposal(kernel: Kernel, first: Proposal, second: Proposal) -> None:
+    """A different proposal of one point and parent is equivocation, whatever its value."""
+    if second.verified(kernel.config.domain, kernel.config.verify):
+        at = (first.height, first.round, 0)
+        kernel.convict(first.instance, first, second, at)
