@@ -9,7 +9,8 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import redirect_stdout
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -48,6 +49,18 @@ class AppCheck:
         """Whether nothing was found."""
         return not self.findings
 
+    def json(self) -> dict[str, Any]:
+        """The object of the command's answer."""
+        return {
+            "ok": self.ok,
+            "app": self.app,
+            "version": self.version,
+            "operations": list(self.operations),
+            "queries": list(self.queries),
+            "runs": self.runs,
+            "findings": [asdict(one) for one in self.findings],
+        }
+
 
 def app_check(name: str, runs: int = 2, search_paths: Sequence[str | Path] = ()) -> AppCheck:
     """Check an application for what makes nodes disagree.
@@ -61,7 +74,8 @@ def app_check(name: str, runs: int = 2, search_paths: Sequence[str | Path] = ())
     """
     if not 2 <= runs <= RUNS_MAX:
         raise Invalid("usage", f"runs must be 2 to {RUNS_MAX}, not {runs}")
-    app = load_app(name, search_paths)
+    with redirect_stdout(sys.stderr):  # What a module prints is no part of the answer.
+        app = load_app(name, search_paths)
     findings = lint(app)
     outcomes = []
     for run in range(runs):

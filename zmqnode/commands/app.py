@@ -13,7 +13,7 @@ from zmqnode.commands.options import JsonOption
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-app = typer.Typer(no_args_is_help=True)
+app = typer.Typer()
 
 
 @app.command()
