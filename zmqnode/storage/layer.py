@@ -44,7 +44,7 @@ class Layer:
         tables: the seven dictionaries, in the order of `TABLES`.
         began: when the first record came, on the clock of whoever commits the layer.
         height: of the newest block in it; -1: no block.
-        keys: how many keys it will write, at most.
+        keys: how many keys it will write, at most; pages, which follow from them, not counted.
         size: bytes of all values it will write, at most.
     """
 
@@ -97,7 +97,7 @@ class Layer:
             size += len(value)
         self.meta[MARKER] = at
         self.height = record.height
-        self.keys += 4 + len(record.seals) + len(record.state) + len(record.pages)
+        self.keys += 4 + len(record.seals) + len(record.state)
         self.size += size
 
     def put_voteproofs(self, height: int, accept: bytes | None, init: bytes | None) -> None:

@@ -55,7 +55,7 @@ from zmqnode.storage.store import (
 )
 
 GROUP_MS = 250  # A layer is committed when its first record is this old,
-GROUP_KEYS = 5_000  # or when it holds this many keys, whichever comes first.
+GROUP_KEYS = 5_000  # or when it holds this many keys (pages not counted), whichever is first.
 PENDING_KEYS_MAX = 50_000  # In the layer being filled; then `put_block` waits for the worker,
 PENDING_BYTES_MAX = 64 << 20  # as it does at this many bytes,
 PENDING_WAIT_MS_MAX = 60_000  # and after so long the disk is called broken.
