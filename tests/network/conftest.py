@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from zmqnode.base.hashes import ZERO, Hash
@@ -262,3 +266,54 @@ def raw_tcp(port: int, count: int = 1) -> Iterator[list[socket.socket]]:
     finally:
         for one in made:
             one.close()
+
+
+@contextmanager
+def attack(
+    mode: str, victim: PeerNetwork, offset: int, *, key: PrivateKey | None = None, address: str = ""
+) -> Iterator[subprocess.Popen[str]]:
+    """An attacker process on the victim's port p + offset; killed at the end."""
+    said = {
+        "mode": mode,
+        "port": int(victim.introduction.url.rpartition(":")[2]) + offset,
+        "server": victim.identity_key.hex(),
+        "seed": seed_of(key) if key else "",
+        "address": address,
+    }
+    with attacking(said) as process:
+        yield process
+
+
+@contextmanager
+def attacking(said: dict[str, Any]) -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.network.attacker", json.dumps(said)],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[2],
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def seed_of(key: PrivateKey) -> str:
+    return key._seed.hex()
+
+
+class Growth:
+    """How far RSS went above where it was, at its peak."""
+
+    def __init__(self) -> None:
+        self._start = self._peak = resident()
+
+    def look(self) -> bool:
+        self._peak = max(self._peak, resident())
+        return False
+
+    @property
+    def mib(self) -> float:
+        self.look()
+        return (self._peak - self._start) / 2**20

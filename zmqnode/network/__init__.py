@@ -32,13 +32,8 @@ For clients: ``parse_target``, ``AsyncClientLink`` and ``BlockingClientLink`` (`
 ``request`` with callbacks).
 """
 
-from zmqnode.network.client_link import (
-    AsyncClientLink,
-    BlockingClientLink,
-    ClientLink,
-    Target,
-    parse_target,
-)
+from zmqnode.network.client_link import ClientLink, Target, parse_target
+from zmqnode.network.client_loops import AsyncClientLink, BlockingClientLink
 from zmqnode.network.contract import Endpoints, PeerHooks, PeerId, PeerRoute, PeerStats
 from zmqnode.network.door import ClientDoor, DoorHooks, DoorRoute
 from zmqnode.network.envelope import Topic

@@ -1,8 +1,7 @@
 """The client's side of the door: one connection, thousands of requests in flight.
 
 ``ClientLink`` knows no loop: ``pump`` does all that is possible now, ``wait_for`` and ``deadline``
-say what to sleep on. ``AsyncClientLink`` sits on asyncio's ``add_reader``,
-``BlockingClientLink`` on a poller; both are a few lines.
+say what to sleep on; ``client_loops`` has one driver for asyncio and one that blocks.
 
 What a client can know of an unreachable node (measured; DESIGN.md, network):
 
@@ -18,7 +17,6 @@ wants to try again asks again.
 
 from __future__ import annotations
 
-import asyncio
 import heapq
 from collections import deque
 from collections.abc import Callable
@@ -41,7 +39,6 @@ from zmqnode.network.sockets import (
     Monitor,
     Place,
     Socket,
-    new_context,
     parse_place,
     resolve_now,
     send_pair,
@@ -326,9 +323,10 @@ class ClientLink:
             return
         self.ready = self._ping_due = False
         for request in [one for one in self._requests.values() if one.sent]:
-            self._finish(request, self._undecided("the connection was lost"))
+            self._finish(request, self.undecided("the connection was lost"))
 
-    def _undecided(self, why: str) -> Undecided:
+    def undecided(self, why: str) -> Undecided:
+        """The error of a request that was sent and has no answer."""
         return Undecided(
             "undecided",
             f"sent, but {why} before the answer",
@@ -347,7 +345,7 @@ class ClientLink:
             if not request.sent:
                 self._finish(request, self._unreachable(True, "no_answer"))
             elif request.deadline_ms <= now:
-                self._finish(request, self._undecided("its time was over"))
+                self._finish(request, self.undecided("its time was over"))
         if self._given_up_at is not None and now >= self._given_up_at:
             self._reopen()
 
@@ -364,153 +362,3 @@ class ClientLink:
             self._closed = True
             self._requests.clear()
             self._shut()
-
-
-class AsyncClientLink:
-    """A ``ClientLink`` on the running asyncio loop."""
-
-    def __init__(
-        self, context: Context, target: Target, *, limits: NetworkLimits | None = None
-    ) -> None:
-        self._loop = asyncio.get_running_loop()
-        self.link = ClientLink(context, target, limits=limits)
-        self.link.on_reopened = self._register
-        self._fds: tuple[int, ...] = ()
-        self._timer: asyncio.TimerHandle | None = None
-        self._scheduled = False
-        self._register()
-
-    def _register(self) -> None:
-        for fd in self._fds:
-            self._loop.remove_reader(fd)
-        self._fds = tuple(int(one.getsockopt(zmq.FD)) for one in self.link.wait_for())
-        for fd in self._fds:
-            self._loop.add_reader(fd, self._pump)
-        self._soon()
-
-    def _soon(self) -> None:
-        if not self._scheduled:
-            self._scheduled = True
-            self._loop.call_soon(self._pump_scheduled)
-
-    def _pump_scheduled(self) -> None:
-        self._scheduled = False
-        self._pump()
-
-    def _pump(self) -> None:
-        more = True
-        try:
-            more = self.link.pump()
-        finally:
-            if more:
-                self._soon()
-        self._set_timer()
-
-    def _set_timer(self) -> None:
-        deadline = self.link.deadline()
-        if self._timer is not None:
-            if deadline is not None and self._timer.when() <= deadline / 1000:
-                return  # It will look again then.
-            self._timer.cancel()
-            self._timer = None
-        if deadline is not None and self._fds:
-            delay = max(0, deadline - now_ms() + 1) / 1000
-            self._timer = self._loop.call_later(delay, self._timed)
-
-    def _timed(self) -> None:
-        self._timer = None
-        self._pump()
-
-    def request(
-        self,
-        payload: bytes,
-        timeout_ms: int,
-        on_answer: OnAnswer,
-        on_event: OnEvent | None = None,
-    ) -> int:
-        """As ``ClientLink.request``; callbacks run on the loop."""
-        number = self.link.request(payload, timeout_ms, on_answer, on_event)
-        self._soon()  # Sending swallows the descriptor's edge.
-        return number
-
-    async def ask(self, payload: bytes, timeout_ms: int) -> bytes:
-        """Ask and wait for the answer; raises what ``on_answer`` would get."""
-        future: asyncio.Future[bytes] = self._loop.create_future()
-
-        def answered(answer: bytes | ZmqnodeError) -> None:
-            if future.done():
-                return
-            if isinstance(answer, ZmqnodeError):
-                future.set_exception(answer)
-            else:
-                future.set_result(answer)
-
-        number = self.request(payload, timeout_ms, answered)
-        try:
-            return await future
-        finally:
-            self.link.cancel(number)
-
-    def close(self) -> None:
-        for fd in self._fds:
-            self._loop.remove_reader(fd)
-        self._fds = ()
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        self.link.close()
-
-
-class BlockingClientLink:
-    """A ``ClientLink`` for code without a loop; owns its context unless it is given one."""
-
-    def __init__(
-        self,
-        target: Target,
-        *,
-        context: Context | None = None,
-        limits: NetworkLimits | None = None,
-    ) -> None:
-        self._own = new_context() if context is None else None
-        try:
-            self.link = ClientLink(context or self._own or new_context(), target, limits=limits)
-        except ZmqnodeError:
-            if self._own is not None:
-                self._own.term()
-            raise
-
-    def pump_until(self, done: Callable[[], bool], until_ms: int) -> bool:
-        """Pump until ``done()`` or the monotonic time; whether it is done."""
-        while True:
-            more = self.link.pump()
-            if done():
-                return True
-            now = now_ms()
-            if now >= until_ms:
-                return False
-            if more:
-                continue
-            deadline = self.link.deadline()
-            wake = until_ms if deadline is None else min(until_ms, deadline)
-            poller = zmq.Poller()
-            for socket in self.link.wait_for():
-                poller.register(socket, zmq.POLLIN)
-            poller.poll(max(0, wake - now) + 1)
-
-    def ask(self, payload: bytes, timeout_ms: int) -> bytes:
-        """Ask and wait for the answer; raises what ``on_answer`` would get."""
-        answers: list[bytes | ZmqnodeError] = []
-        number = self.link.request(payload, timeout_ms, answers.append)
-        try:
-            self.pump_until(lambda: bool(answers), now_ms() + timeout_ms + SILENCE_MS)
-        finally:
-            self.link.cancel(number)
-        answer = answers[0] if answers else self.link._undecided("its time was over")
-        if isinstance(answer, ZmqnodeError):
-            raise answer
-        return answer
-
-    def close(self) -> None:
-        self.link.close()
-        if self._own is not None:
-            self._own.term()

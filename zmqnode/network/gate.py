@@ -36,6 +36,7 @@ class Fault(StrEnum):
     DRIP = "drip"  # bytes without a whole message
     STALLED = "stalled"  # does not read what it asked for
     LATE = "late"  # no hello in time
+    PROTOCOL = "protocol"  # libzmq hung up: a frame too large, no ZMTP, or no heartbeat
     CROWD = "crowd"  # over a limit of connections
     ENDED = "ended"  # refused or replaced; no fault
     UNLISTED = "unlisted"  # its key left the list; no fault

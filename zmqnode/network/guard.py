@@ -17,6 +17,7 @@ subscription on p+2, a ping on the door.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket as sockets
 import time
 from collections import Counter
@@ -167,6 +168,7 @@ class ConnectionGuard:
             elif event.kind == zmq.EVENT_DISCONNECTED:
                 connection = watched.live.get(event.value)
                 if connection is not None:
+                    self._count_hangup(connection)
                     self._forget(watched, connection, end=False)
             elif event.kind & HANDSHAKE_FAILURES:
                 self.stats.handshakes_failed += 1
@@ -328,6 +330,17 @@ class ConnectionGuard:
             return True
         del self._penalties[user]
         return False
+
+    def _count_hangup(self, connection: Connection) -> None:
+        """libzmq ended a connection by itself, as a frame over MAXMSGSIZE makes it do.
+
+        Our duplicate keeps the TCP connection up, so it shows who closed: not the other side.
+        """
+        if not connection.cut and connection.greeted:
+            with contextlib.suppress(OSError):
+                if tcp.tcp_info(connection.socket).established:
+                    self.stats.strikes[Fault.PROTOCOL] += 1
+                    self.stats.cuts[Fault.PROTOCOL] += 1
 
     def _forget(self, watched: _Watched, connection: Connection, *, end: bool) -> None:
         if watched.live.get(connection.descriptor) is connection:

@@ -317,6 +317,11 @@ class PeerNetwork:
         return self._guard.stats
 
     @property
+    def connections(self) -> int:
+        """Live connections that were made to us, on all three ports."""
+        return sum(len(self._guard.live(port)) for port in Port)
+
+    @property
     def subscribers(self) -> int:
         """Live subscriptions at our publishing socket (two a peer)."""
         return self._publisher.subscribers

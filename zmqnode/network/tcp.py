@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 _INFO_BYTES: Final = 136
+_ESTABLISHED: Final = 1  # tcpi_state, the first byte
 # Offsets in struct tcp_info: 8 bytes of flags, 24 u32, then u64 counters (since Linux 4.1).
 _LAST_RECEIVED: Final = struct.Struct("=52xI")  # ms since the last data segment came in
 _RTT: Final = struct.Struct("=68xI")  # smoothed, us
@@ -29,6 +30,7 @@ class TcpInfo(NamedTuple):
     received: int  # bytes
     silent_ms: int
     rtt_us: int
+    established: bool  # neither side has closed
 
 
 def duplicate(descriptor: int, is_ours: Callable[[socket.socket], bool]) -> socket.socket | None:
@@ -60,7 +62,11 @@ def tcp_info(connection: socket.socket) -> TcpInfo:
         data = data.ljust(_INFO_BYTES, b"\0")
     acknowledged, received = _COUNTERS.unpack_from(data)
     return TcpInfo(
-        acknowledged, received, _LAST_RECEIVED.unpack_from(data)[0], _RTT.unpack_from(data)[0]
+        acknowledged,
+        received,
+        _LAST_RECEIVED.unpack_from(data)[0],
+        _RTT.unpack_from(data)[0],
+        data[0] == _ESTABLISHED,
     )
 
 

@@ -1,0 +1,275 @@
+"""What an attacker can do to a node: bounded memory, a count, a cut; honest ones go on working.
+
+Attackers are processes of their own; growth is the victim's RSS at its peak. The bounds are about
+twice what was measured, and far below what the same attack cost without the guard (1,500 MiB for
+a multipart, 1,800 MiB for subscriptions).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import pytest
+
+from tests.network.conftest import (
+    Fleet,
+    Growth,
+    Heard,
+    Served,
+    attack,
+    attacking,
+    fleet,
+    free_ports,
+    joined,
+    raw_tcp,
+    seed_of,
+    target_of,
+    until,
+)
+from zmqnode.network import (
+    AsyncClientLink,
+    Fault,
+    NetworkLimits,
+    PeerNetwork,
+    Rate,
+    Topic,
+    new_context,
+    parse_target,
+)
+from zmqnode.network.limits import MIB
+
+LIMITS = NetworkLimits(
+    door_messages_rate=Rate(per_second=500, burst=1000),
+    rate_strikes_max=500,
+    peer_messages_rate=Rate(per_second=500, burst=1000),
+    penalty_ms=300,
+)
+
+
+class Scene:
+    """Two honest nodes, a door with an honest client, and the victim's counters."""
+
+    def __init__(self, nodes: Fleet, a: PeerNetwork, b: PeerNetwork, heard: Heard) -> None:
+        self.nodes, self.a, self.b, self.heard = nodes, a, b, heard
+        self.served = Served(keep=False)
+        self.link: AsyncClientLink
+        self.growth = Growth()
+
+    def cuts(self, fault: Fault) -> int:
+        return self.a.guard_stats.cuts[fault]
+
+    async def cut_for(self, fault: Fault, times: int = 1) -> None:
+        """Wait for cuts, looking at memory all the while."""
+        await until(
+            lambda: self.growth.look() or self.cuts(fault) >= times,
+            what=f"a cut for {fault}",
+        )
+
+    async def honest_client_works(self) -> float:
+        begun = time.perf_counter()
+        assert await self.link.ask(b"still there", 2000) == b"re:still there"
+        return time.perf_counter() - begun
+
+    async def honest_peers_work(self) -> None:
+        answers: list[object] = []
+        peer = self.heard.ups[-1][0]
+        assert self.a.ask(peer.instance, b"still there", 2000, answers.append)
+        before = len(self.heard.messages)
+        self.b.publish(Topic.VOTES, b"vote")
+        await until(lambda: answers and len(self.heard.messages) > before)
+        assert answers == [b"re:still there"]
+
+
+@asynccontextmanager
+async def scene(*, answer_size: int = 0, limits: NetworkLimits = LIMITS) -> AsyncIterator[Scene]:
+    """The addresses are asas (the victim), bsas (honest) and esas (evil, listed)."""
+    async with fleet("asas", "bsas", "esas") as nodes:
+        a, heard_a = nodes.start("asas", limits=limits)
+        b, heard_b = nodes.start("bsas")
+        await joined(a, b, heard_a, heard_b)
+        made = Scene(nodes, a, b, heard_a)
+        made.served.door = a.open_door(made.served)
+        context = new_context()
+        made.link = AsyncClientLink(context, parse_target(target_of(a)))
+        try:
+            assert await made.link.ask(b"hello", 2000) == b"re:hello"
+            made.served.answer_size = answer_size
+            made.growth = Growth()
+            yield made
+            made.served.answer_size = 0
+            await made.honest_client_works()
+            await made.honest_peers_work()
+            assert not made.heard.downs, "an honest peer was lost"
+        finally:
+            made.link.close()
+            context.term()
+
+
+@pytest.mark.parametrize(
+    ("mode", "fault", "bound_mib"),
+    [
+        ("flood", Fault.RATE, 30),
+        ("garbage", Fault.HEADER, 10),
+        ("drip", Fault.DRIP, 30),
+        ("frames", Fault.FRAMES, 10),
+        ("oversize", Fault.PROTOCOL, 20),
+        ("multipart", Fault.DRIP, 60),
+        ("claim", Fault.CLAIMED_ID, 10),
+        ("mute", Fault.LATE, 10),
+    ],
+)
+def test_a_hostile_client_is_cut_and_costs_little(mode: str, fault: Fault, bound_mib: int) -> None:
+    async def run() -> None:
+        async with scene() as made:
+            with attack(mode, made.a, 0):
+                await made.cut_for(fault)
+                await made.honest_client_works()
+                await made.honest_peers_work()
+            print(f"{mode}: {made.growth.mib:.1f} MiB, {made.a.guard_stats.cuts}")
+            assert made.growth.mib < bound_mib
+
+    asyncio.run(run())
+
+
+def test_a_client_that_never_reads_is_cut() -> None:
+    async def run() -> None:
+        async with scene(answer_size=200_000) as made:
+            with attack("deaf", made.a, 0):
+                await made.cut_for(Fault.STALLED)
+            print(f"deaf: {made.growth.mib:.1f} MiB")
+            assert made.growth.mib < 60
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("mode", "offset", "fault", "bound_mib"),
+    [
+        ("multipart", 1, Fault.DRIP, 80),
+        ("early", 1, Fault.EARLY, 10),
+        ("mute", 1, Fault.LATE, 10),
+        ("claim", 1, Fault.CLAIMED_ID, 10),
+        ("peer_flood", 1, Fault.RATE, 30),
+        ("peer_deaf", 1, Fault.STALLED, 80),
+        ("subscribe", 2, Fault.TOPIC, 30),
+        ("subscribe_often", 2, Fault.CROWD, 10),
+        ("drip_topics", 2, Fault.DRIP, 20),
+    ],
+)
+def test_a_hostile_member_is_cut_and_costs_little(
+    mode: str, offset: int, fault: Fault, bound_mib: int
+) -> None:
+    async def run() -> None:
+        async with scene() as made:
+            evil = made.nodes.keys["esas"]
+            with attack(mode, made.a, offset, key=evil, address="esas"):
+                await made.cut_for(fault)
+                await made.honest_client_works()
+                await made.honest_peers_work()
+            print(f"{mode} +{offset}: {made.growth.mib:.1f} MiB, {made.a.guard_stats.cuts}")
+            assert made.growth.mib < bound_mib
+
+    asyncio.run(run())
+
+
+def test_a_publisher_that_never_ends_its_message_is_cut_by_its_subscriber() -> None:
+    async def run() -> None:
+        async with scene() as made:
+            port = free_ports()
+            said = {
+                "mode": "publish_multipart",
+                "seed": seed_of(made.nodes.keys["esas"]),
+                "listed": {name: key.hex() for name, key in made.nodes.listed.items()},
+                "address": "esas",
+                "port": port,
+            }
+            with attacking(said):
+                made.a.connect("esas", f"tcp://127.0.0.1:{port}")
+                await until(lambda: made.growth.look() or made.cuts(Fault.DRIP))
+                await made.honest_peers_work()
+                made.a.disconnect("esas", f"tcp://127.0.0.1:{port}")
+            made.heard.ups.pop()
+            made.heard.downs.clear()
+            print(f"publish_multipart: {made.growth.mib:.1f} MiB")
+            assert made.growth.mib < 80
+
+    asyncio.run(run())
+
+
+def test_a_subscriber_that_never_reads_is_cut_before_it_costs_much() -> None:
+    limits = replace(LIMITS, publish_lag_bytes_max=16 * MIB)
+
+    async def run() -> None:
+        async with scene(limits=limits) as made:
+            evil = made.nodes.keys["esas"]
+            with attack("sleepy", made.a, 2, key=evil):
+                await until(lambda: made.a.subscribers == 3)
+
+                def publish() -> bool:
+                    made.a.publish(Topic.SEALS, bytes(100_000))
+                    made.growth.look()
+                    return made.cuts(Fault.STALLED) > 0
+
+                await until(publish)
+            print(f"sleepy: {made.growth.mib:.1f} MiB")
+            assert made.growth.mib < 100
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("offset", [0, 1, 2])
+def test_half_handshakes_are_few_and_short(offset: int) -> None:
+    """Goal: raw TCP costs little and keeps nobody out. Method: 300 connections, three greetings."""
+
+    async def run() -> None:
+        limits = replace(LIMITS, handshake_ms=800, hello_ms=400)
+        async with scene(limits=limits) as made:
+            port = int(made.a.introduction.url.rpartition(":")[2]) + offset
+            with raw_tcp(port, 300) as sockets:
+                for index, one in enumerate(sockets):
+                    one.send(b"\xff\0\0\0\0\0\0\0\x01\x7f\x03\x01CURVE"[: index % 3 * 9])
+                accepted = made.a.guard_stats.accepted
+                await until(lambda: made.a.guard_stats.accepted >= accepted)
+                fault = Fault.LATE if offset == 0 else Fault.CROWD
+                await made.cut_for(fault)
+                context = new_context()
+                late = AsyncClientLink(context, parse_target(target_of(made.a)))
+                assert await late.ask(b"new", 2000) == b"re:new"
+                late.close()
+                context.term()
+                await until(lambda: made.a.connections <= 12, what="all half-open ones gone")
+            assert made.growth.mib < 20
+
+    asyncio.run(run())
+
+
+def test_an_address_has_at_most_four_instances() -> None:
+    async def run() -> None:
+        async with scene() as made:
+            evil = made.nodes.keys["esas"]
+            with attack("copies", made.a, 1, key=evil, address="esas") as process:
+                assert process.stdout is not None
+                line = await asyncio.get_running_loop().run_in_executor(
+                    None, process.stdout.readline
+                )
+                assert line == "[true, true, true, true, false, false]\n"
+                codes = [code for _, _, code in made.heard.refusals]
+                assert codes == ["instances_max"] * 2
+
+    asyncio.run(run())
+
+
+def test_the_door_counts_connections_per_ip_and_leaves_room_for_peers() -> None:
+    async def run() -> None:
+        limits = replace(LIMITS, door_per_ip_loopback_max=20)
+        async with scene(limits=limits) as made:
+            port = int(made.a.introduction.url.rpartition(":")[2])
+            with raw_tcp(port, 40):
+                await made.cut_for(Fault.CROWD, 20)
+                await made.honest_client_works()
+
+    asyncio.run(run())
