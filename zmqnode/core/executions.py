@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from zmqnode.base.hashes import Hash
 from zmqnode.base.proposal import FRESH, Value
-from zmqnode.core.effects import Execute
 from zmqnode.core.kernel import Kernel
 from zmqnode.core.records import ExecutionBegun, ValueHeld
 from zmqnode.core.values import Values
@@ -44,6 +43,5 @@ class Executions:
         votes.executing[vid] = self.kernel.now_ms
         begun = ExecutionBegun(height=votes.height, round=votes.round, value=vid)
         self.kernel.record(begun, sync=False)
-        seals = self.values.seals(value)
-        self.kernel.emit(Execute(parent=votes.parent.hash, value=value, seals=seals))
+        self.kernel.execute(votes.parent.hash, value, self.values.seals(value))
         return True

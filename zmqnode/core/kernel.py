@@ -11,11 +11,22 @@ from dataclasses import dataclass
 
 from zmqnode.base.ballot import BALLOT_TAG, Ballot
 from zmqnode.base.exchange import NodeState, sign_status
+from zmqnode.base.hashes import Hash
 from zmqnode.base.keys import Address, PublicKey
+from zmqnode.base.proposal import Value
+from zmqnode.base.seal import Seal
 from zmqnode.base.suffrage import Suffrage
 from zmqnode.base.voteproof import Voteproof
 from zmqnode.core.chain import Chain
-from zmqnode.core.effects import Break, Effect, EnterState, Publish, Record, ReportEvidence
+from zmqnode.core.effects import (
+    Break,
+    Effect,
+    EnterState,
+    Execute,
+    Publish,
+    Record,
+    ReportEvidence,
+)
 from zmqnode.core.members import Members
 from zmqnode.core.pool import Pool
 from zmqnode.core.records import JournalRecord, Recovery
@@ -67,6 +78,7 @@ class Kernel:
         self.ignored_ballots = 0
         self.evidence: dict[tuple[PublicKey, int, int, int], None] = {}
         self.counters: dict[str, int] = {}
+        self._running: dict[tuple[Hash, Hash], None] = {}  # (parent, value) being executed.
         self._records: list[Effect] = []
         self._effects: list[Effect] = []
 
@@ -89,6 +101,17 @@ class Kernel:
     def record(self, record: JournalRecord, *, sync: bool) -> None:
         """Remember something; with ``sync`` durable before anything of this step is sent."""
         self._records.append(Record(record=record, sync=sync))
+
+    def execute(self, parent: Hash, value: Value, seals: tuple[Seal, ...]) -> None:
+        """Run a value on the state after ``parent``, unless that is under way: its result will do."""
+        key = (parent, value.hash)
+        if key not in self._running:
+            self._running[key] = None
+            self.emit(Execute(parent=parent, value=value, seals=seals))
+
+    def executed(self, parent: Hash, value: Hash) -> None:
+        """An execution is over."""
+        self._running.pop((parent, value), None)
 
     def take_effects(self) -> list[Effect]:
         """The effects of this step, records first; empties the lists."""

@@ -141,7 +141,8 @@ class Machine:
                 self._take_blocks(source, first, blocks)
             case SealsReceived():
                 self._take_seals(event)
-            case Executed():
+            case Executed(parent=parent, value=value):
+                kernel.executed(parent, value)
                 if not self.syncing.executed(event):
                     self.consensus.executed(event)
             case StopAsked():
