@@ -104,13 +104,23 @@ class Members:
         return sorted(tips.values(), reverse=True)
 
     def serving(self, height: int) -> list[PublicKey]:
-        """Connected instances whose claimed tip is at least ``height``, highest tip first."""
+        """Connected instances whose claimed tip is at least ``height``, highest tip first.
+
+        Those that failed to serve what they claimed come last: one lost answer must not make a peer
+        useless for good, and a liar costs a request now and then.
+        """
         found = []
         for instance in self.links:
             seen = self.instances.get(instance)
-            if seen is not None and seen.tip >= height and seen.failed_tip < height:
-                found.append((-seen.tip, instance))
-        return [instance for _, instance in sorted(found)]
+            if seen is not None and seen.tip >= height:
+                found.append((seen.failed_tip >= seen.tip, -seen.tip, instance))
+        return [instance for _, _, instance in sorted(found)]
+
+    def served(self, instance: PublicKey) -> None:
+        """It served a block it claimed: its claims count again."""
+        seen = self.instances.get(instance)
+        if seen is not None:
+            seen.failed_tip = 0
 
     def fail_tip(self, instance: PublicKey, height: int) -> None:
         """It claimed a block and did not serve a valid one: its claims up to there do not count."""

@@ -19,7 +19,7 @@ from zmqnode.base.point import Stage
 from zmqnode.base.proposal import Value
 from zmqnode.base.seal import Seal
 from zmqnode.base.voteproof import Voteproof
-from zmqnode.core.effects import Ask, Execute
+from zmqnode.core.effects import Ask
 from zmqnode.core.events import Executed
 from zmqnode.core.kernel import Kernel, Timer
 from zmqnode.core.values import Values
@@ -157,6 +157,7 @@ class Syncing:
                 self.kernel.members.fail_tip(source, asked.last)
                 self.kernel.bump("bad_block")
                 break
+            self.kernel.members.served(source)
             if height > tip and height not in self.waiting:
                 self.waiting[height] = Waiting(
                     value=block.value,
@@ -197,7 +198,7 @@ class Syncing:
                         del self.waiting[height]
             return
         self.executing = item
-        kernel.emit(Execute(parent=tip.hash, value=item.value, seals=item.seals))
+        kernel.execute(tip.hash, item.value, item.seals)
 
     def executed(self, event: Executed) -> bool:
         """The result of a block applied here; False if it is not one of these."""
