@@ -20,6 +20,7 @@ from zmqnode.base.proposal import Proposal
 from zmqnode.base.signing import Domain
 from zmqnode.base.suffrage import Suffrage
 from zmqnode.base.voteproof import Voteproof
+from zmqnode.core.records import BallotSigned, JournalRecord
 from zmqnode.sim.disk import SimDisk
 from zmqnode.sim.plan import Plan
 from zmqnode.sim.signing import KeyTable
@@ -52,10 +53,19 @@ class Checkers:
         self.chain: dict[int, Block] = {}  # What any honest node committed first.
         self.seals: dict[Hash, int] = {}  # Height of each committed seal.
         self.signed: dict[tuple[PublicKey, int, int, Stage], Fact] = {}
-        self.newest: dict[PublicKey, tuple[int, int, int]] = {}
         self.blocks: dict[tuple[PublicKey, int, Hash], Hash] = {}
         self.proposed: dict[tuple[PublicKey, int, int, Hash], Hash] = {}
         self._verified: dict[int, Voteproof] = {}  # By id; kept, so that no id is used twice.
+
+    # What honest instances write.
+
+    def recorded(self, disk: SimDisk, record: JournalRecord) -> None:
+        """An honest instance appends this; what it signs never goes back behind what it signed."""
+        if isinstance(record, BallotSigned):
+            fact = record.ballot.fact
+            place = (fact.height, fact.round, int(fact.stage))
+            if place <= disk.newest:
+                raise Violation("backwards", fact.height, f"signed {fact} after {disk.newest}")
 
     # What honest instances send.
 
@@ -91,10 +101,6 @@ class Checkers:
                 raise Violation("one-vote", fact.height, f"signed {known} and {fact}")
             return
         self.signed[key] = fact
-        place = (fact.height, fact.round, int(fact.stage))
-        if place < self.newest.get(own, (0, 0, 0)):
-            raise Violation("backwards", fact.height, f"signed {fact} after {self.newest[own]}")
-        self.newest[own] = place
         self._fresh_ballot(own, disk, fact)
 
     def _fresh_ballot(self, own: PublicKey, disk: SimDisk, fact: Fact) -> None:

@@ -44,6 +44,7 @@ class SimDisk:
         self.records: list[JournalRecord] = []
         self.synced = 0  # Records before this index survive a crash.
         self.watermark: Ballot | None = None
+        self.newest = (0, 0, 0)  # Height, round, stage of the newest own ballot written.
         self.signatures: dict[bytes, None] = {}  # Durable own ballots and proposals.
         self.contents: dict[Hash, int] = {}  # Durable values with all their seals: their height.
         self.certificates: dict[Fact, None] = {}  # Facts of durable voteproofs.
@@ -56,6 +57,8 @@ class SimDisk:
     def append(self, record: JournalRecord, *, sync: bool) -> None:
         """Write a record; with ``sync``, it and all before it are durable on return."""
         self.records.append(record)
+        if isinstance(record, BallotSigned):
+            self.newest = max(self.newest, place_of(record.ballot))
         if sync:
             for done in self.records[self.synced :]:
                 self._mark(done)
@@ -117,9 +120,12 @@ class SimDisk:
         self.synced = len(self.records)
         self.signatures.clear()
         self.certificates.clear()
+        self.newest = (0, 0, 0) if self.watermark is None else place_of(self.watermark)
         self.contents = {s.block.manifest.value: s.block.height for s in self.blocks[1:]}
         for record in self.records:
             self._mark(record)
+            if isinstance(record, BallotSigned):
+                self.newest = max(self.newest, place_of(record.ballot))
         self._prune()
 
     def remembered(self) -> tuple[JournalRecord, ...]:
@@ -139,13 +145,14 @@ class SimDisk:
         return tuple(reversed(found))
 
 
+def place_of(ballot: Ballot) -> tuple[int, int, int]:
+    """Height, round and stage: the order in which an instance signs."""
+    return ballot.fact.height, ballot.fact.round, int(ballot.fact.stage)
+
+
 def newer(first: Ballot | None, second: Ballot) -> Ballot:
     """Whichever of two ballots of one instance was signed later."""
-    if first is None:
-        return second
-    one, other = first.fact, second.fact
-    before = (one.height, one.round, one.stage) < (other.height, other.round, other.stage)
-    return second if before else first
+    return second if first is None or place_of(first) < place_of(second) else first
 
 
 def summarise(stored: Stored) -> BlockSummary:

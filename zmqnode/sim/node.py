@@ -214,6 +214,8 @@ class SimNode:
         self.cluster.note(self, type(effect).__name__.encode(), b"")
 
     def _record(self, effect: ask.Record) -> None:
+        if self.honest:
+            self.cluster.checkers.recorded(self.disk, effect.record)
         self.disk.append(effect.record, sync=effect.sync)
         name = type(effect.record).__name__.encode()
         self.cluster.note(self, name, b"sync" if effect.sync else b"")
