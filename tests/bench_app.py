@@ -55,6 +55,19 @@ def measure(name: str, app: App, make: Callable[[int], list[object]], size: int)
     print(f"{name:<44} {median(figures):6.2f} us (best {min(figures):.2f})")
 
 
+def measure_admit() -> None:
+    batches = seals(lambda index: ["put", [f"k{index}", b"v" * 100]], 100)
+    figures = []
+    for _ in range(RUNS):
+        begin = time.perf_counter()
+        for _, operations in batches:
+            kv.admit(SENDER, operations)
+        figures.append((time.perf_counter() - begin) / OPERATIONS * 1e6)
+    print(
+        f"{'admit: kv put, seals of 100':<44} {median(figures):6.2f} us (best {min(figures):.2f})"
+    )
+
+
 def main() -> None:
     put = ["put", "append", "delete"]
     measure("kv put, 100 bytes, seals of 100", kv, lambda i: [put[0], [f"k{i}", b"v" * 100]], 100)
@@ -70,6 +83,8 @@ def main() -> None:
         "list and dict arguments", other, lambda i: ["many", [[f"k{i}"], {"a": 1, "b": 2}]], 100
     )
     measure("one event", other, lambda i: ["noted", [f"k{i}"]], 100)
+
+    measure_admit()
 
 
 if __name__ == "__main__":

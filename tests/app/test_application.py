@@ -45,6 +45,8 @@ def test_the_pool_s_check() -> None:
     def put(ctx: Context, key: str, count: int = 1) -> None: ...
 
     app.admit(SENDER, [["put", ["a"]]])
+    with pytest.raises(Refused, match="key: expected str"):
+        app.admit(SENDER, [["put", [1]]])
 
     @app.check
     def check(sender: str, name: str, arguments: dict[str, Any]) -> None:

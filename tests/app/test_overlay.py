@@ -3,11 +3,13 @@
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.app.bench import Bench, Body
 from zmqnode.app import Context, Reject
+from zmqnode.base.results import OK
 
 keys = st.sampled_from(["", "a", "aa", "ab", "b", "é", "é2", "z", "\U0001f600"])
 step = st.one_of(
@@ -90,3 +92,28 @@ def test_undone_operations_equal_operations_never_run(
         full.run(*[player(fails, moves, []) for fails, moves in operations])
         kept.run(*[player(fails, moves, []) for fails, moves in operations if not fails])
     assert full.execution.changes() == kept.execution.changes()
+
+
+def test_keys_are_in_byte_order_wherever_they_were_written() -> None:
+    bench = Bench({"b": 1, "é": 1, "d": 1})
+
+    def write(*keys: str) -> Body:
+        def body(ctx: Context) -> None:
+            for key in keys:
+                ctx.state[key] = 1
+
+        return body
+
+    def list_them(ctx: Context) -> None:
+        for key in ("z", "a", "é2", "c"):
+            ctx.state[key] = 1
+        del ctx.state["d"]
+        del ctx.state["y"]
+        found = ctx.state.keys()
+        assert found == sorted(found, key=str.encode)
+        assert found == ["a", "b", "c", "m", "x", "z", "é", "é2"]
+        assert ctx.state.keys("é") == ["é", "é2"]
+        with pytest.raises(TypeError, match="not iterable"):
+            iter(ctx.state)
+
+    assert bench.run(write("y", "x"), write("m"), list_them) == [OK, OK, OK]

@@ -252,10 +252,7 @@ class State(View):
             if not block[index].startswith(prefix):
                 break
             ours[block[index]] = self.overlay[block[index]]
-        written = [raw for raw in self.pending if raw.startswith(prefix)]
-        if not written:
-            return _merged(ours.items(), self._scanned(prefix))
-        ours.update((raw, self.pending[raw]) for raw in written)
+        ours.update(item for item in self.pending.items() if item[0].startswith(prefix))
         return _merged(sorted(ours.items()), self._scanned(prefix))
 
     def _sorted_overlay(self) -> list[bytes]:
