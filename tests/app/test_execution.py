@@ -14,6 +14,7 @@ from zmqnode.base.codec import pack, pack_sorted, unpack
 from zmqnode.base.hashes import Hash
 from zmqnode.base.keys import public_text
 from zmqnode.base.results import OK, decode_results, encode_results
+from zmqnode.base.tree import KEY_BYTES_MAX
 from zmqnode.errors import Broken
 
 # What an operation sees.
@@ -97,6 +98,8 @@ def test_wrong_use_of_the_state_fails_alike_everywhere(body: Body, reason: str) 
 
 
 def test_keys_and_values_may_be_as_large_as_their_bounds() -> None:
+    assert len(b"a") + STATE_KEY_BYTES_MAX <= KEY_BYTES_MAX
+
     def write(ctx: Context) -> None:
         ctx.state["k" * STATE_KEY_BYTES_MAX] = bytes(STATE_VALUE_BYTES_MAX - 5)
 

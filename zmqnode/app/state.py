@@ -25,7 +25,7 @@ from zmqnode.app.values import plain
 from zmqnode.base.codec import pack
 
 KEY_PREFIX: Final = b"a"
-STATE_KEY_BYTES_MAX: Final = 400  # Of the UTF-8 text; the store takes keys of 511 bytes.
+STATE_KEY_BYTES_MAX: Final = 400  # Of the UTF-8 text; below what the state tree takes (500).
 STATE_VALUE_BYTES_MAX: Final = 1 << 20  # Of the encoded value; as much as a seal may carry.
 
 Read: TypeAlias = Callable[[bytes], bytes | None]
