@@ -39,7 +39,6 @@ EXIT_TERMINATED: Final = 143
 PLAIN_COLUMNS: Final = 160  # Of tables where stdout is no terminal.
 REPORT_FRAMES_MAX: Final = 200
 
-_KEYS: Final = re.compile(r"[1-9A-HJ-NP-Za-km-z]{20,}(?:mpr)?")
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 
@@ -171,19 +170,21 @@ def run(command: Callable[[], int], words: Sequence[str]) -> int:
 
 
 def fail(error: ZmqnodeError, *, as_json: bool) -> None:
-    """Prints an error: on stdout as JSON, or on stderr in two lines."""
+    """Prints an error: on stdout as JSON, or on stderr in two lines; a key in it is hidden."""
+    from zmqnode.config.secret import redact
+
     if as_json:
-        write(sys.stdout, json_line({"error": error.to_json()}))
+        write(sys.stdout, redact(json_line({"error": error.to_json()})))
         return
-    write(sys.stderr, f"{_paint('error:', '31')} {clean(error.message)} [{clean(error.code)}]\n")
-    if error.hint:
-        write(sys.stderr, f"hint: {clean(error.hint)}\n")
+    message, code, hint = (redact(clean(one)) for one in (error.message, error.code, error.hint))
+    write(sys.stderr, f"{_paint('error:', '31')} {message} [{code}]\n")
+    if hint:
+        write(sys.stderr, f"hint: {hint}\n")
 
 
 def _usage(error: typer.TyperException) -> int:
     """What the parser refused: always plain text."""
-    # The parser quotes what it could not read, and that may have been a key.
-    message = _KEYS.sub("(not shown)", error.format_message()).strip().rstrip(".")
+    message = error.format_message().strip().rstrip(".")
     context = getattr(error, "ctx", None)
     path = context.command_path if isinstance(context, typer.Context) else "zmqnode"
     hint = f"{path} --help"
@@ -206,6 +207,7 @@ def _bug(error: Exception, words: Sequence[str], *, as_json: bool) -> int:
 def _report(error: Exception, words: Sequence[str]) -> Path:
     """Writes the traceback, without local variables and with everything key-like left out."""
     from zmqnode import __version__
+    from zmqnode.config.secret import redact
 
     trace = traceback.TracebackException.from_exception(error, limit=REPORT_FRAMES_MAX)
     lines = [
@@ -213,11 +215,10 @@ def _report(error: Exception, words: Sequence[str]) -> Path:
         f"zmqnode {' '.join(words)}\n\n",
         *trace.format(),
     ]
-    text = _KEYS.sub("(not shown)", "".join(lines))
     name = time.strftime("zmqnode-bug-%Y%m%d-%H%M%S-")
     descriptor, path = tempfile.mkstemp(prefix=name, suffix=".txt")
     with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:
-        file.write(text)
+        file.write(redact("".join(lines)))
     return Path(path)
 
 

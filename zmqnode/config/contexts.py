@@ -21,7 +21,7 @@ from zmqnode.base.keys import looks_private
 from zmqnode.config.document import Document, compose, entries, read_text
 from zmqnode.config.limits import CONFIG_BYTES_MAX, CONTEXTS_MAX
 from zmqnode.config.schema import Field, Reading, Section, nearest
-from zmqnode.config.secret import parse_secret
+from zmqnode.config.secret import parse_secret, redact
 from zmqnode.errors import Invalid, Refused
 
 HOME_VARIABLE: Final = "ZMQNODE_HOME"
@@ -112,7 +112,7 @@ def find_context(name: str) -> Context:
     if name not in contexts:
         meant = nearest(name, list(contexts))
         hint = f"did you mean {meant}?" if meant else "zmqnode ctx add NAME TARGET"
-        shown = "(not shown)" if looks_private(name) else repr(name[:80])
+        shown = repr(redact(name)[:80])
         raise Invalid(
             "unknown_context", f"{shown} is no node of a testnet and no context", hint=hint
         )
@@ -128,7 +128,7 @@ def add_context(context: Context) -> None:
     """
     if NAME.fullmatch(context.name) is None:
         hint = "letters, digits, - and _, at most 64, so that it is no url and no path"
-        shown = "(not shown)" if looks_private(context.name) else repr(context.name[:80])
+        shown = repr(redact(context.name)[:80])
         raise Invalid("usage", f"{shown} is no name for a context", hint=hint)
     contexts = load_contexts()
     if context.name in contexts:

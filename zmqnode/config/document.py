@@ -15,8 +15,8 @@ from typing import cast
 
 import yaml
 
-from zmqnode.base.keys import looks_private
 from zmqnode.config.limits import CONFIG_DEPTH_MAX, CONFIG_NODES_MAX, FINDINGS_MAX
+from zmqnode.config.secret import redact
 from zmqnode.errors import Invalid
 
 Node = yaml.ScalarNode | yaml.SequenceNode | yaml.MappingNode
@@ -68,8 +68,8 @@ class Document:
                     file=self.file,
                     line=line,
                     column=column,
-                    path=path,
-                    message=message,
+                    path=redact(path),
+                    message=redact(message),
                     suggestion=suggestion,
                 )
             )
@@ -188,7 +188,6 @@ def entries(
 
 
 def join(path: str, key: str) -> str:
-    """The dotted path of a key below a path; texts that may be secrets do not enter it."""
-    plain = len(key) <= 40 and key.isprintable() and not looks_private(key)
-    shown = key if plain else "(key)"
+    """The dotted path of a key below a path; what is no key of a config does not enter it."""
+    shown = key if len(key) <= 40 and key.isprintable() else "(key)"
     return f"{path}.{shown}" if path else shown

@@ -27,7 +27,7 @@ from zmqnode.config.limits import (
 )
 from zmqnode.config.place import PORT_MAX, Place, is_url, parse_place
 from zmqnode.config.schema import Field, Reading, Section, flat, nearest, typed
-from zmqnode.config.secret import Secret, parse_secret
+from zmqnode.config.secret import Secret, parse_secret, redact
 from zmqnode.errors import Invalid
 
 NODE_FILE: Final = "node.yml"
@@ -311,7 +311,7 @@ def parse_setting(text: str) -> tuple[str, object]:
     field = fields.get(path)
     if not equals or field is None:
         meant = nearest(path, list(fields))
-        shown = "(not shown)" if looks_private(text) else repr(path[:80])
+        shown = repr(redact(path)[:80])
         hint = f"did you mean {meant}=VALUE?" if meant else "write PATH=VALUE"
         raise Invalid("config_invalid", f"{shown} is no setting of node.yml", hint=hint)
     try:

@@ -12,7 +12,8 @@ import re
 from dataclasses import dataclass, replace
 from typing import Final
 
-from zmqnode.base.keys import PublicKey, looks_private, parse_public, public_text
+from zmqnode.base.keys import PublicKey, parse_public, public_text
+from zmqnode.config.secret import redact
 from zmqnode.errors import Invalid
 
 PORT_MAX: Final = 65535
@@ -96,8 +97,5 @@ def _host(text: str, host: str) -> str:
 
 
 def _invalid(text: str, reason: str) -> Invalid:
-    secret = any(looks_private(part) for part in re.split(r"[/@:]+", text))
-    shown = "the url (with a private key in it, not shown)" if secret else repr(text[:200])
-    if secret:
-        reason = "has a private key in it; a public key belongs there"
-    return Invalid("config_invalid", f"{shown} {reason}", hint=_HINT)
+    shown = repr(redact(text)[:200])
+    return Invalid("config_invalid", f"{shown} {redact(reason)}", hint=_HINT)

@@ -18,6 +18,7 @@ import yaml
 from zmqnode.base.keys import looks_private
 from zmqnode.config.document import Document, Node, entries, join
 from zmqnode.config.limits import TEXT_CHARS_MAX
+from zmqnode.config.secret import redact
 from zmqnode.errors import ZmqnodeError
 
 Check = Callable[[str], object]
@@ -170,7 +171,7 @@ def typed(text: str, item: Field, *, plain: bool = True) -> object:
         ValueError: it is no such value; the message may quote the text, but no secret.
         ZmqnodeError: the field's own check refused it.
     """
-    shown = "this" if item.secret or looks_private(text) else repr(text[:60])
+    shown = "this" if item.secret else repr(redact(text)[:60])
     if plain and text in _NOTHING:
         raise ValueError(f"has no value; it must be {_NAMES[item.kind]}")
     match item.kind:

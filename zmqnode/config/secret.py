@@ -9,6 +9,7 @@ secret: what is not a known form is not echoed, for it may be a key with a typin
 from __future__ import annotations
 
 import os
+import re
 import stat
 import sys
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ CREDENTIALS_VARIABLE: Final = "CREDENTIALS_DIRECTORY"
 LITERAL_WARNING: Final = (
     "a private key stands here in plain text; keep it in a file closed to others: file:PATH"
 )
+HIDDEN: Final = "(a private key, not shown)"
+_KEY_LIKE: Final = re.compile(r"[1-9A-HJ-NP-Za-km-z]{20,}")
 _FORMS: Final = "write file:PATH, env:NAME, cred:NAME or - (the first line of stdin)"
 
 
@@ -40,7 +43,7 @@ class Secret:
         """The reference as it was written; never a key."""
         match self.kind:
             case "literal":
-                return "(a private key, not shown)"
+                return HIDDEN
             case "stdin":
                 return "-"
             case _:
@@ -139,15 +142,17 @@ def read_secret_file(path: Path, *, closed: bool = True) -> str:
         raise Invalid("file_missing", f"there is no key file {path}", file=str(path)) from None
     except OSError as error:
         raise _invalid(f"cannot read the key file {path}: {error.strerror}") from None
-    with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(file.fileno())
+    try:
+        status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise _invalid(f"{path} is no regular file")
         if closed and status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
             mode = f"{stat.S_IMODE(status.st_mode):03o}"
             hint = f"chmod 600 {path}"
             raise _invalid(f"the key file {path} is open to others (mode {mode})", hint)
-        data = file.read(SECRET_BYTES_MAX + 1)
+        data = os.read(descriptor, SECRET_BYTES_MAX + 1)
+    finally:
+        os.close(descriptor)
     try:
         text = data.decode()
     except UnicodeDecodeError:
@@ -155,6 +160,11 @@ def read_secret_file(path: Path, *, closed: bool = True) -> str:
     if len(data) > SECRET_BYTES_MAX or not text.strip():
         raise _invalid(f"{path} is no key file")
     return text.strip().splitlines()[0].strip()
+
+
+def redact(text: str) -> str:
+    """The text with every private key in it replaced; for messages that quote what was given."""
+    return _KEY_LIKE.sub(lambda found: HIDDEN if looks_private(found[0]) else found[0], text)
 
 
 def write_secret_file(path: Path, text: str) -> None:
