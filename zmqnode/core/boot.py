@@ -49,8 +49,8 @@ class Restored:
                 votes.values[value.hash] = value
                 votes.recorded[value.hash] = None
                 for seal in seals:
-                    if kernel.pool.add(seal, kernel.chain, kernel.clock_ms) is not None:
-                        kernel.pool.hold(seal)
+                    kernel.pool.add(seal, kernel.chain, kernel.clock_ms)
+                    kernel.pool.hold(seal)
         for vp in self.certificates:
             if vp.fact.height == height:
                 found = True

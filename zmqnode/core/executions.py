@@ -30,8 +30,11 @@ class Executions:
         """D5: the value and its seals are durable on the sync of the ballot that names them."""
         if value.hash not in votes.recorded:
             votes.recorded[value.hash] = None
-            seals = tuple(seal.data for seal in self.values.seals(value))
-            self.kernel.record(ValueHeld(value=value, seals=seals), sync=False)
+            seals = self.values.seals(value)
+            for seal in seals:
+                self.kernel.pool.hold(seal)  # The pool may expire it; this value needs it still.
+            data = tuple(seal.data for seal in seals)
+            self.kernel.record(ValueHeld(value=value, seals=data), sync=False)
 
     def start(self, votes: HeightVotes, vid: Hash) -> bool:
         """Ask for the execution of a value, once; False if the value or a seal of it is missing."""

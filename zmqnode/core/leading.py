@@ -8,7 +8,7 @@ from zmqnode.base.voteproof import Voteproof
 from zmqnode.core.consensus import Consensus
 from zmqnode.core.effects import Publish
 from zmqnode.core.kernel import Kernel, Timer
-from zmqnode.core.records import ProposalSigned, ValueHeld
+from zmqnode.core.records import ProposalSigned
 from zmqnode.core.values import Values
 from zmqnode.core.votes import HeightVotes
 
@@ -47,11 +47,8 @@ class Leading:
         assert votes is not None
         kernel.timing.build.add(kernel.now_ms - (votes.started_ms or kernel.now_ms))
         kernel.voter.restore_proposal(proposal)
-        vid = proposal.value.hash
-        if vid not in votes.recorded and not self.values.missing(proposal.value):
-            votes.recorded[vid] = None
-            seals = tuple(seal.data for seal in self.values.seals(proposal.value))
-            kernel.record(ValueHeld(value=proposal.value, seals=seals), sync=False)
+        if not self.values.missing(proposal.value):
+            self.consensus.executions.hold(votes, proposal.value)
         kernel.record(ProposalSigned(proposal=proposal), sync=True)
 
     def fresh_or_certified(self, votes: HeightVotes) -> Proposal | None:

@@ -85,10 +85,11 @@ class Pool:
     def hold(self, seal: Seal) -> None:
         """Keep a seal that a proposal of this height names, until the height is over.
 
+        That it waits here as well is no reason not to: it may expire before the height is decided.
+
         The caller bounds it: only what a proposal names, at most ``block_operations_max`` seals.
         """
-        if seal.hash not in self._seals:
-            self._held[seal.hash] = seal
+        self._held[seal.hash] = seal
 
     def _drop(self, seal: Hash) -> Seal | None:
         found = self._seals.pop(seal, None)
