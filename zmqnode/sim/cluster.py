@@ -32,9 +32,11 @@ from zmqnode.sim.transcript import Teller, Transcript
 
 NETWORK_ID: Final = "simulated"
 EPOCH_MS: Final = 1_790_000_000_000  # Wall clock at virtual time 0.
-HAPPENINGS_MAX: Final = 400  # Of a member, in a virtual second, on average, beside HAPPENINGS_FREE ..
-HAPPENINGS_FREE: Final = 20_000
-HAPPENINGS_A_HEIGHT: Final = 400  # .. and those each committed height of a member may cost.
+# No run may drown in messages: of each node to each other one so many a virtual second (t_r is at least
+# 20 ms, and a round's worth of ballots goes out then) and so many a height, beside a free amount.
+MESSAGES_A_SECOND: Final = 700
+MESSAGES_A_HEIGHT: Final = 150
+MESSAGES_FREE: Final = 20_000
 PER_MILLE: Final = 1000
 LINK_UP_US: Final = 2_000
 LINK_LOST_MAX_US: Final = 7_500_000  # NETWORK.md: a frozen peer is noticed after about 7.5 s.
@@ -331,9 +333,10 @@ class Cluster:
         """No run may drown in messages."""
         seconds = 1 + self.timeline.now_ms // 1000
         heights = max(self.checkers.chain, default=0)
-        per_node = HAPPENINGS_MAX * seconds + HAPPENINGS_A_HEIGHT * heights
-        if self.timeline.done > HAPPENINGS_FREE + per_node * len(self.nodes):
-            raise Violation("storm", heights + 1, f"{self.timeline.done} happenings")
+        pairs = len(self.nodes) * max(1, len(self.nodes) - 1)
+        most = MESSAGES_FREE + pairs * (MESSAGES_A_SECOND * seconds + MESSAGES_A_HEIGHT * heights)
+        if self.network.sent > most:
+            raise Violation("storm", heights + 1, f"{self.network.sent} messages sent")
 
     def _outcome(self) -> Outcome:
         found = self._violation

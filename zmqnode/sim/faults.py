@@ -178,7 +178,7 @@ def _busy(draft: Draft) -> None:
     draft.fields["clients"] = Clients(
         seals=draft.heights * draft.random.choice((3, 8)),
         every_ms=max(1, draft.interval_ms // 4),
-        resend_ms=draft.random.choice((50, 300)),
+        resend_ms=draft.random.choice((100, 300)),
         again=500,
     )
     draft.fields["seal_ttl_ms"] = draft.random.choice((20_000, 60_000))
