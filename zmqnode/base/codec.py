@@ -172,7 +172,7 @@ def decode_as(cls: type[T], data: bytes) -> T:
     value = decode(data)
     if type(value) is not cls:
         raise Malformed(f"expected {_tags[cls][0]}")
-    return typing.cast(T, value)
+    return value
 
 
 def to_wire(value: object) -> list[object]:

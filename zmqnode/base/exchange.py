@@ -87,6 +87,18 @@ def sign_status(
     )
 
 
+@message("seals.published", version=1)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SealsPublished:
+    """Wire bytes of seals, all of a turn in one message; at most 1000."""
+
+    seals: tuple[bytes, ...]
+
+    def __post_init__(self) -> None:
+        if not 1 <= len(self.seals) <= SEALS_ASKED_MAX:
+            raise ValueError("too many seals")
+
+
 @message("seals.announced", version=1)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SealsAnnounced:

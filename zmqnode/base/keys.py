@@ -101,7 +101,9 @@ def parse_private(text: str) -> PrivateKey:
     hint = "a private key is base58check text that ends in mpr, as `zmqnode key new` writes it"
     if not text.endswith(PRIVATE_SUFFIX):
         if looks_public(text):
-            raise Invalid("key_invalid", "a public key stands where a private key belongs", hint=hint)
+            raise Invalid(
+                "key_invalid", "a public key stands where a private key belongs", hint=hint
+            )
         raise Invalid("key_invalid", "not a private key text", hint=hint)
     try:
         if len(text) > KEY_TEXT_MAX_CHARS:

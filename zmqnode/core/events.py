@@ -114,6 +114,14 @@ class Executed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Faulted:
+    """Something of this node's own failed (application, disk): it must not vote any more."""
+
+    cause: str
+    way_out: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StopAsked:
     """A graceful stop: finish what is owed, then Stopped may be said."""
 
@@ -130,5 +138,6 @@ Event = (
     | BlocksReceived
     | SealsReceived
     | Executed
+    | Faulted
     | StopAsked
 )

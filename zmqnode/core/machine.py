@@ -41,6 +41,7 @@ from zmqnode.core.events import (
     ClockRead,
     Event,
     Executed,
+    Faulted,
     Heard,
     PeerConnected,
     PeerLost,
@@ -145,6 +146,9 @@ class Machine:
                 kernel.executed(parent, value)
                 if not self.syncing.executed(event):
                     self.consensus.executed(event)
+            case Faulted(cause=cause, way_out=way_out):
+                self.consensus.leave()
+                kernel.break_down(cause, way_out)
             case StopAsked():
                 self.stopping = True
             case _:
