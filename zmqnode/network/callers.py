@@ -17,10 +17,10 @@ from zmqnode.base.codec import decode_as, encode
 from zmqnode.base.keys import PublicKey
 from zmqnode.errors import Malformed
 from zmqnode.network import tcp
+from zmqnode.network.connection import now_ms
 from zmqnode.network.contract import PeerHooks, PeerId, PeerRoute, Wiring
 from zmqnode.network.envelope import PeerKind, pack_header
 from zmqnode.network.gate import KIND_WRONG, TOO_EARLY, Fault, Gate, Strike, TokenBucket
-from zmqnode.network.guard import now_ms
 from zmqnode.network.hello import DIALLER, LISTENER, Credential, Hello, Speaker, Verdict, refusal
 from zmqnode.network.router import GuardedRouter, Session
 

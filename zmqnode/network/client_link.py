@@ -27,9 +27,9 @@ import zmq
 
 from zmqnode.base.keys import PublicKey, curve_public, parse_public
 from zmqnode.errors import Invalid, Refused, Undecided, Unreachable, ZmqnodeError
+from zmqnode.network.connection import now_ms
 from zmqnode.network.curve import CurveKeys
 from zmqnode.network.envelope import FRAMES, DoorKind, pack_header, read_header
-from zmqnode.network.guard import now_ms
 from zmqnode.network.limits import NetworkLimits
 from zmqnode.network.sockets import (
     DIALER_EVENTS,

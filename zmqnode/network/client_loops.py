@@ -9,7 +9,7 @@ import zmq
 
 from zmqnode.errors import ZmqnodeError
 from zmqnode.network.client_link import SILENCE_MS, ClientLink, OnAnswer, OnEvent, Target
-from zmqnode.network.guard import now_ms
+from zmqnode.network.connection import now_ms
 from zmqnode.network.limits import NetworkLimits
 from zmqnode.network.sockets import Context, new_context
 

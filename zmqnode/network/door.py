@@ -18,11 +18,11 @@ from typing import Final, Protocol
 import zmq
 
 from zmqnode.errors import Refused
+from zmqnode.network.connection import now_ms
 from zmqnode.network.contract import Endpoints, Wiring
 from zmqnode.network.curve import CurveKeys, Port
 from zmqnode.network.envelope import DoorKind, pack_header
 from zmqnode.network.gate import KIND_WRONG, Strike, TokenBucket
-from zmqnode.network.guard import now_ms
 from zmqnode.network.pressure import descriptors_used, raise_descriptor_limit, resident_bytes
 from zmqnode.network.router import GuardedRouter, Session
 from zmqnode.network.sockets import Address, set_common, set_listener

@@ -18,61 +18,27 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket as sockets
-import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final
 
 import zmq
 
 from zmqnode.network import tcp
+from zmqnode.network.connection import (
+    CROWDED,
+    DRIPPING,
+    ENDED,
+    FORGIVEN,
+    LATE,
+    Connection,
+    GuardStats,
+    now_ms,
+)
 from zmqnode.network.curve import Port
 from zmqnode.network.gate import Fault, Rate, Strike, TokenBucket
 from zmqnode.network.limits import NetworkLimits
 from zmqnode.network.sockets import HANDSHAKE_FAILURES, LISTENER_EVENTS, Context, Monitor, Socket
-
-CROWDED: Final = Strike(fault=Fault.CROWD, cut=True)
-ENDED: Final = Strike(fault=Fault.ENDED, cut=True)
-LATE: Final = Strike(fault=Fault.LATE, cut=True)
-FORGIVEN: Final = (Fault.CROWD, Fault.LATE, Fault.ENDED, Fault.UNLISTED)
-DRIPPING: Final = Strike(fault=Fault.DRIP, cut=True)
-STALLED: Final = Strike(fault=Fault.STALLED, cut=True)
-
-
-def now_ms() -> int:
-    """Monotonic milliseconds; the one clock of this room."""
-    return time.monotonic_ns() // 1_000_000
-
-
-@dataclass(slots=True, eq=False)
-class Connection:
-    """One live TCP connection that libzmq accepted or made."""
-
-    port: Port | None  # None: we dialled
-    descriptor: int
-    socket: sockets.socket
-    ip: str
-    born_ms: int
-    user: str = ""  # User-Id, from the first message on
-    greeted: bool = False  # hello (subscription, ping) done
-    messages: int = 0  # whole ones, read by us
-    strikes: int = 0
-    rate_strikes: int = 0
-    cut: bool = False
-    cut_at_ms: int | None = None  # cut later, so that a last word can leave
-    seen_messages: int = 0
-    base_bytes: int = 0  # received when the last whole message was seen
-    base_ms: int = 0
-    given: int = 0  # bytes handed to libzmq for this connection
-    unread: int = 0  # of those, not yet acknowledged by its kernel (estimate)
-    acknowledged: int = 0
-
-    def refresh_unread(self, info: tcp.TcpInfo) -> None:
-        """Count what left. TCP carries more than payload, so the estimate only errs low."""
-        self.unread = max(0, self.unread - (info.acknowledged - self.acknowledged))
-        self.acknowledged = info.acknowledged
 
 
 @dataclass(slots=True)
@@ -85,16 +51,6 @@ class _Watched:
     drain: Callable[[], None]  # reads waiting messages, so that they count
     on_gone: Callable[[Connection], None]
     live: dict[int, Connection] = field(default_factory=dict)  # by descriptor
-
-
-@dataclass(slots=True)
-class GuardStats:
-    """What the guard did since start."""
-
-    accepted: int = 0
-    handshakes_failed: int = 0
-    cuts: Counter[str] = field(default_factory=Counter)  # by fault
-    strikes: Counter[str] = field(default_factory=Counter)  # by fault
 
 
 class ConnectionGuard:
@@ -117,7 +73,7 @@ class ConnectionGuard:
         self._limits = limits
         self._on_cut = on_cut
         self._watched: dict[Port, _Watched] = {}
-        self._dialled: dict[Connection, int] = {}  # -> bytes_max
+        self._dialled: dict[Connection, tuple[int, Callable[[], None]]] = {}
         self._penalties: dict[str, int] = {}  # user -> until, ms
         self._ticks: list[Callable[[int], None]] = []
         self.connections_max = limits.connections_max
@@ -263,7 +219,9 @@ class ConnectionGuard:
 
     # Dialled connections
 
-    def track(self, descriptor: int, number: int, bytes_max: int) -> Connection | None:
+    def track(
+        self, descriptor: int, number: int, bytes_max: int, drain: Callable[[], None]
+    ) -> Connection | None:
         """Guard a connection of ours, of which libzmq said CONNECTED; number is the far port."""
         ours = tcp.duplicate(descriptor, lambda found: found.getpeername()[1] == number)
         if ours is None:
@@ -275,7 +233,7 @@ class ConnectionGuard:
             return None
         born = now_ms()
         connection = Connection(None, descriptor, ours, ip, born, base_ms=born, greeted=True)
-        self._dialled[connection] = bytes_max
+        self._dialled[connection] = bytes_max, drain
         return connection
 
     def untrack(self, connection: Connection, *, end: bool = False) -> None:
@@ -369,9 +327,9 @@ class ConnectionGuard:
         for port in list(self._watched):
             self.drain(port)
             self._inspect(port)
-        for connection, bytes_max in list(self._dialled.items()):
-            if self._drips(connection, bytes_max + self._limits.drip_bytes, now_ms()):
-                self.strike(connection, DRIPPING)
+        self._release()
+        for connection, (bytes_max, drain) in list(self._dialled.items()):
+            self._judge(connection, bytes_max + self._limits.drip_bytes, drain)
         now = now_ms()
         for user in [user for user, until in self._penalties.items() if until <= now]:
             del self._penalties[user]
@@ -381,7 +339,7 @@ class ConnectionGuard:
     def _inspect(self, port: Port) -> None:
         watched = self._watched[port]
         now = now_ms()
-        drained = False
+        allowance = self._allowance(port)
         for connection in list(watched.live.values()):
             if connection.cut:
                 continue
@@ -389,12 +347,30 @@ class ConnectionGuard:
                 self.cut(connection, ENDED)
             elif not connection.greeted and now - connection.born_ms > self._limits.hello_ms:
                 self.cut(connection, LATE)
-            elif self._drips(connection, self._allowance(port), now):
-                if not drained:  # Whole messages may be waiting, unread in a long turn of ours.
-                    drained = True
-                    watched.drain()
-                if self._drips(connection, self._allowance(port), now):
-                    self.strike(connection, DRIPPING)
+            else:
+                self._judge(connection, allowance, watched.drain)
+
+    def _judge(self, connection: Connection, allowance: int, drain: Callable[[], None]) -> None:
+        """Measure; after a long turn of ours whole messages may be waiting, so look twice."""
+        if connection.cut or connection.measure(self._limits, allowance, now_ms()) is None:
+            return
+        drain()
+        if not connection.cut:
+            strike = connection.measure(self._limits, allowance, now_ms())
+            if strike is not None:
+                self.strike(connection, strike)
+
+    def _release(self) -> None:
+        """All unfinished messages together are bounded: who holds most is cut first."""
+        live = [one for port in self._watched for one in self.live(port) if not one.cut]
+        held = sum(one.held for one in live)
+        if held <= self._limits.held_bytes_max:
+            return
+        for connection in sorted(live, key=lambda one: one.held, reverse=True):
+            if held <= self._limits.held_bytes_max:
+                return
+            held -= connection.held
+            self.strike(connection, DRIPPING)
 
     def _allowance(self, port: Port) -> int:
         limits = self._limits
@@ -405,25 +381,6 @@ class ConnectionGuard:
                 return limits.peer_bytes_max + limits.drip_bytes
             case Port.PUBLISH:
                 return limits.publish_drip_bytes
-
-    def _drips(self, connection: Connection, allowance: int, now: int) -> bool:
-        """Whether more bytes came in than one whole message explains, since the last one.
-
-        On p+2 no message starts the count anew: a subscriber has nothing to say but a topic.
-        """
-        if connection.cut:
-            return False
-        try:
-            info = tcp.tcp_info(connection.socket)
-        except OSError:
-            return False
-        connection.refresh_unread(info)
-        if connection.messages != connection.seen_messages and connection.port is not Port.PUBLISH:
-            connection.seen_messages = connection.messages
-            connection.base_bytes, connection.base_ms = info.received, now
-            return False
-        leak = (now - connection.base_ms) * self._limits.drip_bytes_per_s // 1000
-        return info.received - connection.base_bytes > allowance + leak
 
     def close(self) -> None:
         self._closed = True

@@ -69,6 +69,10 @@ class NetworkLimits:
     tick_ms: int = 50
     drip_bytes: int = MIB  # beyond MAXMSGSIZE, without a whole message
     drip_bytes_per_s: int = KIB
+    drip_segments: int = 1024  # short ones, without a whole message; each may pin 8 KiB
+    drip_segments_per_s: int = 2  # heartbeats, both ways
+    idle_segments_max: int = 32_768  # then an idle connection is made anew (about 9 hours)
+    held_bytes_max: int = 64 * MIB  # unfinished messages of all accepted connections together
     publish_drip_bytes: int = 16 * KIB
     strikes_max: int = 100  # per connection
     rate_strikes_max: int = 5000  # messages over the rate; they are answered "rate_limited" first

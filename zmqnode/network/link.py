@@ -21,6 +21,7 @@ from typing import Final, Protocol
 from zmqnode.base.codec import decode_as, encode
 from zmqnode.base.keys import PublicKey, curve_public
 from zmqnode.errors import Malformed
+from zmqnode.network.connection import now_ms
 from zmqnode.network.contract import PeerHooks, PeerId, Wiring
 from zmqnode.network.curve import CurveKeys
 from zmqnode.network.envelope import (
@@ -40,7 +41,6 @@ from zmqnode.network.gate import (
     Strike,
     TokenBucket,
 )
-from zmqnode.network.guard import now_ms
 from zmqnode.network.hello import DIALLER, LISTENER, Credential, Hello, Speaker, Verdict, refusal
 from zmqnode.network.sockets import Address, parse_place, resolve
 from zmqnode.network.wire import Wire

@@ -18,6 +18,7 @@ import zmq
 from zmqnode.base.keys import PrivateKey, PublicKey, curve_public
 from zmqnode.errors import Refused
 from zmqnode.network.callers import Callers
+from zmqnode.network.connection import GuardStats
 from zmqnode.network.contract import (
     Endpoints,
     PeerHooks,
@@ -30,7 +31,7 @@ from zmqnode.network.curve import CurveKeys, Port, ZapHandler, user_of
 from zmqnode.network.door import ClientDoor, DoorHooks
 from zmqnode.network.envelope import Topic
 from zmqnode.network.gate import Fault, Gate, Strike
-from zmqnode.network.guard import ConnectionGuard, GuardStats
+from zmqnode.network.guard import ConnectionGuard
 from zmqnode.network.hello import Introduction, Speaker
 from zmqnode.network.limits import NetworkLimits
 from zmqnode.network.link import Link, OnAnswer

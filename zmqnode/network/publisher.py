@@ -17,11 +17,11 @@ from collections import deque
 
 import zmq
 
+from zmqnode.network.connection import STALLED, Connection
 from zmqnode.network.contract import Wiring
 from zmqnode.network.curve import Port
 from zmqnode.network.envelope import SUBSCRIPTIONS, Topic, pack_stream_header
 from zmqnode.network.gate import FOREIGN_TOPIC, FRAMES_CUT
-from zmqnode.network.guard import STALLED, Connection
 from zmqnode.network.sockets import Reader, Socket
 
 

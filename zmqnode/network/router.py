@@ -21,6 +21,7 @@ from typing import Final, Protocol
 import zmq
 
 from zmqnode.network import tcp
+from zmqnode.network.connection import STALLED, Connection, now_ms
 from zmqnode.network.curve import Port
 from zmqnode.network.envelope import FRAMES, FRAMES_MAX, read_header
 from zmqnode.network.gate import (
@@ -33,7 +34,7 @@ from zmqnode.network.gate import (
     Strike,
     TokenBucket,
 )
-from zmqnode.network.guard import STALLED, Connection, ConnectionGuard, now_ms
+from zmqnode.network.guard import ConnectionGuard
 from zmqnode.network.limits import NetworkLimits
 from zmqnode.network.sockets import Context, Reader, Socket, is_own_id
 

@@ -15,12 +15,13 @@ import struct
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-_INFO_BYTES: Final = 136
+_INFO_BYTES: Final = 160
 _ESTABLISHED: Final = 1  # tcpi_state, the first byte
 # Offsets in struct tcp_info: 8 bytes of flags, 24 u32, then u64 counters (since Linux 4.1).
 _LAST_RECEIVED: Final = struct.Struct("=52xI")  # ms since the last data segment came in
 _RTT: Final = struct.Struct("=68xI")  # smoothed, us
 _COUNTERS: Final = struct.Struct("=120xQQ")  # bytes acknowledged by the peer, bytes received
+_SEGMENTS: Final = struct.Struct("=152xI")  # segments with data that came in (since Linux 4.6)
 
 
 class TcpInfo(NamedTuple):
@@ -28,6 +29,7 @@ class TcpInfo(NamedTuple):
 
     acknowledged: int  # bytes
     received: int  # bytes
+    segments: int  # that carried the bytes received
     silent_ms: int
     rtt_us: int
     established: bool  # neither side has closed
@@ -64,6 +66,7 @@ def tcp_info(connection: socket.socket) -> TcpInfo:
     return TcpInfo(
         acknowledged,
         received,
+        _SEGMENTS.unpack_from(data)[0],
         _LAST_RECEIVED.unpack_from(data)[0],
         _RTT.unpack_from(data)[0],
         data[0] == _ESTABLISHED,

@@ -13,11 +13,11 @@ from typing import Final
 
 import zmq
 
+from zmqnode.network.connection import Connection, now_ms
 from zmqnode.network.contract import Wiring
 from zmqnode.network.curve import CurveKeys
 from zmqnode.network.envelope import FRAMES, FRAMES_MAX
 from zmqnode.network.gate import FRAMES_CUT, FRAMES_WRONG, Strike
-from zmqnode.network.guard import Connection, now_ms
 from zmqnode.network.sockets import (
     DIALER_EVENTS,
     Address,
@@ -154,7 +154,7 @@ class Wire:
                 self._given_up_at = None
                 self._untrack()
                 self._connection = self._wiring.guard.track(
-                    event.value, self._address.port, self._bytes_max
+                    event.value, self._address.port, self._bytes_max, self._drain
                 )
             case zmq.EVENT_HANDSHAKE_SUCCEEDED:
                 self._on_up()
@@ -167,6 +167,10 @@ class Wire:
             case _:
                 pass
         return True
+
+    def _drain(self) -> None:
+        if self._readers:
+            self._readers[-1].drain()
 
     def _read_one(self) -> bool:
         socket = self._socket
