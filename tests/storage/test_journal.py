@@ -64,11 +64,13 @@ def segments(folder: Path) -> list[Path]:
 
 def test_what_was_appended_is_read_back(folder: Path) -> None:
     journal = Journal(folder, segment_bytes=SMALL)
+    assert journal.is_new
     done = turns(journal, 3, 1, 40, 200)
     assert entries(journal) == done
     journal.close()
     journal.close()
     again = Journal(folder, segment_bytes=SMALL)
+    assert not again.is_new
     assert entries(again) == done
     again.append(7, b"", 9)
     again.sync()

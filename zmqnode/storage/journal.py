@@ -91,6 +91,8 @@ class Journal:
             the caller before each `append` that follows a signature; 0 to 1,024 bytes. After
             opening: what the newest segment holds.
         next_sequence: the number the next record gets; the first is 0.
+        is_new: whether opening made it; a node that has an instance key or a store must refuse to
+            sign then, because its journal is gone.
         synced_below: records with a lower sequence are on the disk.
     """
 
@@ -119,6 +121,7 @@ class Journal:
         self._seed = 0
         self._watermark_sequence = 0
         self.watermark = b""
+        self.is_new = False
         self.next_sequence = 0
         self.synced_below = 0
         try:
@@ -345,6 +348,7 @@ class Journal:
             self._files.sync_folder(self._folder.parent)
         numbers = self._tidied()
         if not numbers:
+            self.is_new = True
             self._id = os.urandom(ID_BYTES)
             self._make(0, None)
             assert self._prepared is not None

@@ -16,7 +16,9 @@ one. Keys and values are exactly those that go into the database, so committing 
 from __future__ import annotations
 
 from abc import abstractmethod
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
+from itertools import islice
 
 from zmqnode.storage.store import HASH_BYTES, NO_HEIGHT, BlockRecord, Store, StoredVoteproofs
 
@@ -48,7 +50,7 @@ class Layer:
         size: bytes of all values it will write, at most.
     """
 
-    __slots__ = (*TABLES, "began", "height", "keys", "size", "tables")
+    __slots__ = (*TABLES, "_names", "began", "height", "keys", "size", "tables")
 
     def __init__(self) -> None:
         self.blocks: Table = {}
@@ -67,6 +69,7 @@ class Layer:
             self.pages,
             self.meta,
         )
+        self._names: list[list[bytes]] = [[] for _ in TABLES]
         self.began: float | None = None
         self.height = NO_HEIGHT
         self.keys = 0
@@ -99,6 +102,28 @@ class Layer:
         self.height = record.height
         self.keys += 4 + len(record.seals) + len(record.state)
         self.size += size
+
+    def matching(
+        self, table: int, prefix: bytes, after: bytes | None
+    ) -> list[tuple[bytes, bytes | None]]:
+        """Entries with a prefix and greater than `after`, in byte order; None where deleted.
+
+        The order of a table is kept from scan to scan: a dictionary keeps its old keys in place
+        and has its new ones at the end, and sorting a sorted list with a tail is nearly free.
+        """
+        entries, names = self.tables[table], self._names[table]
+        if len(names) != len(entries):
+            names.extend(islice(entries, len(names), None))
+            names.sort()
+        at = bisect_left(names, prefix)
+        if after is not None and after >= prefix:
+            at = bisect_right(names, after)
+        found = []
+        for name in islice(names, at, None):
+            if not name.startswith(prefix):
+                break
+            found.append((name, entries[name]))
+        return found
 
     def put_voteproofs(self, height: int, accept: bytes | None, init: bytes | None) -> None:
         """Replace voteproofs; what is None stays."""

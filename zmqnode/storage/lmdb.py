@@ -259,14 +259,11 @@ class LmdbStore(TableStore):
     ) -> Iterator[tuple[bytes, bytes]]:
         with self._changed:  # Nothing is put or handed to the worker while this is copied.
             front, back = self._layers
-            upper = {**back.tables[table], **front.tables[table]}
-        wanted = [
-            (key, value)
-            for key, value in upper.items()
-            if key.startswith(prefix) and (after is None or key > after)
-        ]
-        wanted.sort()
-        return self._snapshots.scan(table, prefix, after, wanted)
+            upper = front.matching(table, prefix, after)
+            lower = back.matching(table, prefix, after)
+        if lower:
+            upper = sorted({**dict(lower), **dict(upper)}.items())
+        return self._snapshots.scan(table, prefix, after, upper)
 
     # The worker thread.
 

@@ -14,7 +14,7 @@ from zmqnode.storage.store import NO_HEIGHT, BlockRecord, OnDurable, check_recor
 
 
 class MemoryStore(TableStore):
-    """Everything in dictionaries; a scan sorts what it shows."""
+    """Everything in dictionaries."""
 
     def __init__(self, *, on_durable: OnDurable | None = None) -> None:
         self._layer = Layer()
@@ -63,9 +63,5 @@ class MemoryStore(TableStore):
     def _scan(
         self, table: int, prefix: bytes, after: bytes | None
     ) -> Iterator[tuple[bytes, bytes]]:
-        found = [
-            (key, value)
-            for key, value in self._layer.tables[table].items()
-            if value is not None and key.startswith(prefix) and (after is None or key > after)
-        ]
-        return iter(sorted(found))
+        found = self._layer.matching(table, prefix, after)
+        return iter([(key, value) for key, value in found if value is not None])
