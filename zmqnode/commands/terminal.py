@@ -110,13 +110,17 @@ def clean(text: str) -> str:
 
 
 def write(stream: IO[str], text: str) -> None:
-    """Writes and flushes; who closed the other end ended the command, quietly."""
+    """Writes and flushes; a reader that left has enough, and the command ends with exit 0."""
     try:
-        stream.write(text)
+        try:
+            stream.write(text)
+        except UnicodeEncodeError:
+            stream.write(text.encode("ascii", "backslashreplace").decode())
         stream.flush()
-    except UnicodeEncodeError:
-        stream.write(text.encode("ascii", "backslashreplace").decode())
-        stream.flush()
+    except BrokenPipeError:
+        # Python would complain once more when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        raise typer.Exit(0) from None
 
 
 @contextmanager
@@ -159,12 +163,10 @@ def run(command: Callable[[], int], words: Sequence[str]) -> int:
         return error.exit_code
     except typer.TyperException as error:
         return _usage(error)
+    except typer.Exit as ended:
+        return ended.exit_code
     except (KeyboardInterrupt, typer.Abort):
         return EXIT_INTERRUPTED
-    except BrokenPipeError:
-        # The reader has enough. Python would complain once more when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except Exception as error:  # noqa: BLE001  # The last handler: a bug is told, not traced.
         return _bug(error, words, as_json=as_json)
 
@@ -186,8 +188,7 @@ def _usage(error: typer.TyperException) -> int:
     """What the parser refused: always plain text."""
     message = error.format_message().strip().rstrip(".")
     context = getattr(error, "ctx", None)
-    path = context.command_path if isinstance(context, typer.Context) else "zmqnode"
-    hint = f"{path} --help"
+    hint = f"{getattr(context, 'command_path', 'zmqnode')} --help"
     fail(Invalid("usage", message, hint=hint), as_json=False)
     return EXIT_USAGE
 

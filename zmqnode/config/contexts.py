@@ -126,7 +126,7 @@ def add_context(context: Context) -> None:
         Refused: ``already_exists``.
         Invalid: ``usage`` for a name that cannot be.
     """
-    if NAME.fullmatch(context.name) is None:
+    if NAME.fullmatch(context.name) is None or redact(context.name) != context.name:
         hint = "letters, digits, - and _, at most 64, so that it is no url and no path"
         shown = repr(redact(context.name)[:80])
         raise Invalid("usage", f"{shown} is no name for a context", hint=hint)

@@ -14,7 +14,7 @@ from typing import Final, cast
 
 import yaml
 
-from zmqnode.base.keys import Address, looks_private, parse_address
+from zmqnode.base.keys import Address, parse_address
 from zmqnode.config.document import Document, compose, read_text
 from zmqnode.config.limits import (
     APP_PATHS_MAX,
@@ -37,7 +37,7 @@ GENESIS_FILE: Final = "genesis.yml"
 def parse_network_id(text: str) -> str:
     """A chain's name: 1 to 64 printable characters without spaces; raises ``config_invalid``."""
     plain = text.isprintable() and not any(char.isspace() for char in text)
-    if not plain or not 1 <= len(text) <= NETWORK_ID_CHARS_MAX or looks_private(text):
+    if not plain or not 1 <= len(text) <= NETWORK_ID_CHARS_MAX or redact(text) != text:
         message = f"a network-id is 1 to {NETWORK_ID_CHARS_MAX} printable characters, no spaces"
         raise Invalid("config_invalid", message)
     return text

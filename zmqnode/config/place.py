@@ -91,8 +91,9 @@ def _host(text: str, host: str) -> str:
             return str(ipaddress.IPv4Address(host))
         except ValueError:
             raise _invalid(text, f"has a host that is no IPv4 address: {host}") from None
-    if len(host) > HOST_CHARS_MAX or _NAME.fullmatch(host) is None:
-        raise _invalid(text, "has no host" if not host else f"has a host that cannot be: {host!r}")
+    plain = len(host) <= HOST_CHARS_MAX and _NAME.fullmatch(host) is not None
+    if not plain or redact(host) != host:
+        raise _invalid(text, f"has a host that cannot be: {host!r}" if host else "has no host")
     return host.lower()
 
 

@@ -126,21 +126,21 @@ def durable_text(text: str) -> str:
         return parse_place(text).text
     if _is_path(text):
         return str(Path(text).absolute())
-    folder = testnet_nodes().get(text)
+    folder = local_nodes().get(text)
     if folder is None:
         hint = "a target is a url, a path (with a / in it) or a node of the testnet in use"
         raise Invalid("no_target", f"{text[:80]!r} is no target for a context", hint=hint)
     return str(folder.absolute())
 
 
-def testnet_folder() -> Path:
+def local_folder() -> Path:
     """The folder of the testnet in use, whether it exists or not."""
     return Path(os.environ.get(TESTNET_VARIABLE) or DEFAULT_TESTNET)
 
 
-def testnet_nodes() -> dict[str, Path]:
+def local_nodes() -> dict[str, Path]:
     """The nodes of the testnet in use: name to folder, in the order of its file; none is empty."""
-    folder = testnet_folder()
+    folder = local_folder()
     file = folder / TESTNET_FILE
     if not file.is_file():
         return {}
@@ -158,7 +158,7 @@ def _default() -> str:
         return given
     if Path(NODE_FILE).is_file():
         return f"./{NODE_FILE}"
-    nodes = testnet_nodes()
+    nodes = local_nodes()
     if nodes:
         return "n0" if "n0" in nodes else next(iter(nodes))
     hint = f"-t TARGET, {TARGET_VARIABLE}, or a local network: zmqnode testnet up"
@@ -170,7 +170,7 @@ def _found(text: str) -> Target:
         return Target(text=text, place=parse_place(text))
     if _is_path(text):
         return _of_folder(text, Path(text).expanduser())
-    folder = testnet_nodes().get(text)
+    folder = local_nodes().get(text)
     if folder is not None:
         return _of_folder(text, folder)
     context = find_context(text)
@@ -214,7 +214,7 @@ def _key_of(config: Config) -> PublicKey:
 
 def _testnet_key(place: Place) -> PublicKey | None:
     """The key of the testnet's node at a url."""
-    for folder in testnet_nodes().values():
+    for folder in local_nodes().values():
         file = folder / NODE_FILE
         if file.is_file():
             config = Config.load(file)
