@@ -25,7 +25,8 @@ from zmqnode.sim.plan import (
 
 EFFECTS_A_HEIGHT: Final = 30  # Of one node, roughly; crashes by effect are drawn from this.
 FAULTLESS_EVERY: Final = 10  # With all faults, every tenth seed has none.
-CHANCE: Final = 0.35  # Of each fault that may be drawn.
+CHANCE: Final = 0.35  # Of each mishap that may be drawn.
+FAILING: Final = 0.8  # Of each of the f members: that it is dead, drifts or betrays.
 TAILS: Final = ("lost", "partly", "partly", "kept")
 
 
@@ -215,6 +216,7 @@ MISHAPS: Final[dict[str, Callable[[Draft], None]]] = {
     "drift": _drift,
     "busy": _busy,
 }
+FAILURES: Final = ("dead", "drift")  # Mishaps that make a member one of the f faulty.
 TRAITORS: Final = {name: _traitor(name) for name in adversary.NAMES}
 FAULTS: Final[dict[str, Callable[[Draft], None]]] = {**MISHAPS, **TRAITORS}
 
@@ -256,10 +258,13 @@ def draw_plan(seed: int, *, nodes: int = 4, heights: int = 20, faults: tuple[str
 
 
 def _some_of(draft: Draft, seed: int) -> tuple[str, ...]:
-    """Some mishaps, and as many traitors as there is room for; every tenth seed nothing at all."""
+    """Some mishaps, and something for most of the f members that may fail; every tenth seed nothing."""
+    random = draft.random
     if seed % FAULTLESS_EVERY == FAULTLESS_EVERY - 1:
         return ()
-    chosen = [name for name in MISHAPS if draft.random.random() < CHANCE]
-    traitors = list(TRAITORS)
-    draft.random.shuffle(traitors)
-    return tuple(chosen + traitors[: draft.random.choice((0, 1, 1, 2))])
+    chosen = [name for name in MISHAPS if name not in FAILURES and random.random() < CHANCE]
+    for _ in draft.may_fail:
+        if random.random() < FAILING:
+            which = random.randrange(len(TRAITORS) + len(FAILURES) + 1)
+            chosen.append([*TRAITORS, *FAILURES, "dead"][which])  # Dead twice as often.
+    return tuple(chosen)
