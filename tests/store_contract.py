@@ -166,6 +166,9 @@ class StoreContract:
         for key in (b"", b"k" * 501):
             with pytest.raises(AssertionError):
                 store.put_block(record(1, state={key: b""}))
+        for key in (b"", b"k" * 65):
+            with pytest.raises(AssertionError):
+                store.put_meta(key, b"")
         assert store.height == 0
 
     def test_closing_twice_is_nothing(self, store: Store) -> None:

@@ -20,7 +20,14 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from itertools import islice
 
-from zmqnode.storage.store import HASH_BYTES, NO_HEIGHT, BlockRecord, Store, StoredVoteproofs
+from zmqnode.storage.store import (
+    HASH_BYTES,
+    META_KEY_BYTES_MAX,
+    NO_HEIGHT,
+    BlockRecord,
+    Store,
+    StoredVoteproofs,
+)
 
 BLOCKS, HASHES, VOTES, SEALS, STATE, PAGES, META_TABLE = range(7)
 TABLES = ("blocks", "hashes", "votes", "seals", "state", "pages", "meta")
@@ -113,8 +120,9 @@ class Layer:
         """
         entries, names = self.tables[table], self._names[table]
         if len(names) != len(entries):
-            names.extend(islice(entries, len(names), None))
-            names.sort()
+            # A new list: another reader may be in the old one.
+            names = sorted([*names, *islice(entries, len(names), None)])
+            self._names[table] = names
         at = bisect_left(names, prefix)
         if after is not None and after >= prefix:
             at = bisect_right(names, after)
@@ -136,6 +144,7 @@ class Layer:
 
     def put_meta(self, key: bytes, value: bytes | None) -> None:
         """Take in a small record."""
+        assert 0 < len(key) <= META_KEY_BYTES_MAX
         self.meta[META + key] = value
         self.keys += 1
         self.size += len(value or b"")
