@@ -400,6 +400,19 @@ class Consensus:
         else:
             self.accept_if_certified()
 
+    def execution_failed(self, parent: Hash, vid: Hash) -> bool:
+        """R1 may drop the seals of a value that drew; False if the network decided it."""
+        votes = self.votes
+        if votes is None or parent != votes.parent.hash:
+            return True
+        votes.executing.pop(vid, None)
+        votes.overrun[vid] = None
+        votes.died[vid] = votes.round
+        if votes.final is not None and votes.final.fact.value == vid:
+            return False
+        self.give_up()
+        return True
+
     def accept_if_certified(self) -> None:
         """R3: an INIT VP of this round, the value held and executed, no ACCEPT signed here yet."""
         votes, kernel = self.votes, self.kernel

@@ -114,6 +114,16 @@ class Executed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ExecutionFailed:
+    """This machine could not execute a value (memory, recursion): the execution is void."""
+
+    parent: Hash
+    value: Hash
+    cause: str
+    way_out: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Faulted:
     """Something of this node's own failed (application, disk): it must not vote any more."""
 
@@ -138,6 +148,7 @@ Event = (
     | BlocksReceived
     | SealsReceived
     | Executed
+    | ExecutionFailed
     | Faulted
     | StopAsked
 )

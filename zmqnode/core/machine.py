@@ -41,6 +41,7 @@ from zmqnode.core.events import (
     ClockRead,
     Event,
     Executed,
+    ExecutionFailed,
     Faulted,
     Heard,
     PeerConnected,
@@ -146,6 +147,8 @@ class Machine:
                 kernel.executed(parent, value)
                 if not self.syncing.executed(event):
                     self.consensus.executed(event)
+            case ExecutionFailed():
+                self._execution_failed(event)
             case Faulted(cause=cause, way_out=way_out):
                 self.consensus.leave()
                 kernel.break_down(cause, way_out)
@@ -562,6 +565,17 @@ class Machine:
             return item.value, item.seals, None
         value = votes.values[event.value]
         return value, self.values.seals(value), votes.at(vp.fact.round).init_vp
+
+    def _execution_failed(self, event: ExecutionFailed) -> None:
+        """A speculative execution that fails costs a round; one the network decided, the vote."""
+        kernel = self.kernel
+        assert kernel is not None
+        kernel.executed(event.parent, event.value)
+        item = self.syncing.executing
+        decided = item is not None and item.value.hash == event.value
+        if decided or not self.consensus.execution_failed(event.parent, event.value):
+            self.consensus.leave()
+            kernel.break_down(event.cause, event.way_out)
 
     def _sync_diverged(self, vp: Voteproof) -> None:
         kernel = self.kernel

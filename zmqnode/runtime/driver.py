@@ -15,7 +15,7 @@ from typing import Final, Protocol
 
 from zmqnode.app import Unexecutable
 from zmqnode.core.effects import Break, Commit, Effect, Execute, Record, Stop
-from zmqnode.core.events import ClockRead, Event, Faulted, Woke
+from zmqnode.core.events import ClockRead, Event, ExecutionFailed, Faulted, Woke
 from zmqnode.core.machine import Machine
 from zmqnode.errors import Damaged
 from zmqnode.runtime.ledger import Ledger, Running
@@ -206,8 +206,17 @@ class Driver:
         try:
             self._run_slice()
         except Unexecutable as error:
-            self._running = None
-            self.post(Faulted(cause=error.message, way_out=error.hint or UNEXECUTABLE_WAY_OUT))
+            running, self._running = self._running, None
+            assert running is not None
+            self.post(
+                ExecutionFailed(
+                    parent=running.effect.parent,
+                    value=running.effect.value.hash,
+                    cause=error.message,
+                    way_out=error.hint or UNEXECUTABLE_WAY_OUT,
+                )
+            )
+            self._slice_soon()
         except Damaged as error:
             self._running = None
             self._disk_failed(error)
