@@ -177,6 +177,7 @@ class Fleet:
         limits: NetworkLimits | None = None,
         port: int | None = None,
         listed: dict[str, PublicKey] | None = None,
+        decode: Callable[[bytes], object] | None = None,
         **said: Any,
     ) -> tuple[PeerNetwork, Heard]:
         """One node, bound and with nobody connected."""
@@ -210,6 +211,7 @@ class Fleet:
             listed=self.listed if listed is None else listed,
             hooks=heard,
             limits=limits,
+            decode=decode,
         )
         heard.network = network
         self.nodes.append(network)

@@ -33,7 +33,6 @@ from zmqnode.network.envelope import FRAMES, DoorKind, pack_header, read_header
 from zmqnode.network.limits import NetworkLimits
 from zmqnode.network.sockets import (
     DIALER_EVENTS,
-    HANDSHAKE_FAILURES,
     Address,
     Context,
     Monitor,
@@ -51,7 +50,7 @@ EARLY_MS: Final = 1500  # a handshake that fails sooner was refused, not timed o
 REFUSALS: Final = 2  # so many in a row mean another key
 REQUESTS_MAX: Final = 50_000  # open ones of one link
 PUMP_MAX: Final = 256  # messages of one pump
-GIVEN_UP_MS: Final = 500
+GIVEN_UP_MS: Final = 100  # libzmq says CONNECT_RETRIED right after DISCONNECTED, or never
 
 OnAnswer = Callable[["bytes | ZmqnodeError"], None]
 """Called once: the answer (or a subscription's last word), or why there is none."""
@@ -246,14 +245,15 @@ class ClientLink:
                 self._fail_unsent(connected=False, reason=None)
             elif event.kind == zmq.EVENT_CONNECT_RETRIED:
                 self._given_up_at = None
-            elif event.kind & HANDSHAKE_FAILURES:
-                if now_ms() - self._connected_ms < EARLY_MS:
+            elif event.kind == zmq.EVENT_DISCONNECTED:
+                self._given_up_at = now_ms() + GIVEN_UP_MS
+                if self.ready:
+                    self._lost()
+                elif now_ms() - self._connected_ms < EARLY_MS:
+                    # Not HANDSHAKE_FAILED, which libzmq does not send for what is no ZMTP at all.
                     self._refusals += 1
                     if self._refusals >= REFUSALS:
                         self._fail_unsent(connected=True, reason="other_key")
-            elif event.kind == zmq.EVENT_DISCONNECTED:
-                self._given_up_at = now_ms() + GIVEN_UP_MS
-                self._lost()
 
     def _read_messages(self) -> bool:
         for _ in range(PUMP_MAX):
@@ -319,8 +319,6 @@ class ClientLink:
 
     def _lost(self) -> None:
         """The connection is gone: what was sent on it has no answer any more."""
-        if not self.ready:
-            return
         self.ready = self._ping_due = False
         for request in [one for one in self._requests.values() if one.sent]:
             self._finish(request, self.undecided("the connection was lost"))

@@ -28,8 +28,6 @@ from zmqnode.network.router import GuardedRouter, Session
 from zmqnode.network.sockets import Address, set_common, set_listener
 
 KEYS_MAX: Final = 4096  # key buckets remembered; the longest unused goes
-PRESSURE_MS: Final = 1000  # how often pressure is looked at
-REOPEN_MS: Final = 5000  # a closed door stays closed at least this long
 REOPEN_PERCENT: Final = 80  # of the memory bound, to open again
 
 
@@ -185,7 +183,7 @@ class ClientDoor:
         if router is None:
             return
         self.closed_because = reason
-        self._reopen_at = now_ms() + REOPEN_MS
+        self._reopen_at = now_ms() + self._wiring.limits.door_reopen_ms
         router.close()
         self._hooks.door_changed(reason)
 
@@ -202,7 +200,7 @@ class ClientDoor:
         return ""
 
     def _tick(self, now: int) -> None:
-        if self._closed or now - self._looked_ms < PRESSURE_MS:
+        if self._closed or now - self._looked_ms < self._wiring.limits.pressure_ms:
             return
         self._looked_ms = now
         reason = self.pressure()
@@ -212,7 +210,9 @@ class ClientDoor:
             try:
                 self._open()
             except Refused:
-                self._reopen_at = now + REOPEN_MS  # The port is taken: try again later.
+                self._reopen_at = (
+                    now + self._wiring.limits.door_reopen_ms
+                )  # The port is taken: try again later.
                 return
             self.closed_because = ""
             self._hooks.door_changed("")

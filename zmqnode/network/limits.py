@@ -85,6 +85,10 @@ class NetworkLimits:
     unread_bytes_max: int = 8 * MIB  # given to libzmq for one connection and not yet acknowledged
     publish_lag_bytes_max: int = 64 * MIB
 
+    # the door under pressure
+    pressure_ms: int = 1000  # how often it is looked at
+    door_reopen_ms: int = 5000  # a closed door stays closed at least this long
+
     # rates
     peer_messages_rate: Rate = PEER_MESSAGES
     peer_bytes_rate: Rate = PEER_BYTES

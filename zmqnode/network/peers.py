@@ -261,6 +261,10 @@ class PeerNetwork:
         self.wiring.muted_in = frozenset(addresses_in)
         self.wiring.muted_out = frozenset(addresses_out)
 
+    def skip_numbers(self, topic: Topic, count: int) -> None:
+        """Fault injection: to subscribers it looks as if so many messages were lost."""
+        self._publisher.skip(topic, count)
+
     # The client door
 
     def open_door(self, hooks: DoorHooks, *, memory_bytes_max: int | None = None) -> ClientDoor:
@@ -316,6 +320,16 @@ class PeerNetwork:
     @property
     def guard_stats(self) -> GuardStats:
         return self._guard.stats
+
+    @property
+    def overflowed(self) -> int:
+        """Messages never published because too many were at once."""
+        return self._publisher.overflowed
+
+    @property
+    def zap_refused(self) -> int:
+        """Handshakes of keys that are not listed (or have a penalty)."""
+        return self._zap.refused
 
     @property
     def connections(self) -> int:

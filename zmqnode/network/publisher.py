@@ -80,6 +80,10 @@ class Publisher:
             return
         self._send(topic, payload)
 
+    def skip(self, topic: Topic, count: int) -> None:
+        """Fault injection: leave out so many numbers."""
+        self._numbers[topic] += count
+
     def _send(self, topic: Topic, payload: bytes) -> None:
         self._this_turn += 1
         number = self._numbers[topic] = self._numbers[topic] + 1
