@@ -15,9 +15,12 @@ from zmqnode.base.suffrage import Suffrage
 class ToyApp:
     """The application of one node: state roots by block hash, results by (parent, value)."""
 
-    def __init__(self, genesis: Block, suffrage: Suffrage, drift_height: int = 0) -> None:
+    def __init__(
+        self, genesis: Block, suffrage: Suffrage, drift_height: int = 0, drift_life: int = 1
+    ) -> None:
         self._suffrage = suffrage
-        self._drift_height = drift_height
+        self._drift_height = drift_height  # 0: never.
+        self._sober_lives = drift_life - 1
         self._roots: dict[Hash, Hash] = {genesis.hash: genesis.manifest.state_root}
         self.results: dict[tuple[Hash, Hash], Block] = {}
 
@@ -28,7 +31,7 @@ class ToyApp:
     def execute(self, parent: Hash, value: Value, seals: tuple[Seal, ...]) -> Block:
         """The block that this value gives on a known parent; remembered for the commit."""
         body = b"".join(seal.hash for seal in seals)
-        if 0 < self._drift_height <= value.height:
+        if 0 < self._drift_height <= value.height and self._sober_lives <= 0:
             body += b"drift"
         root = tagged(b"toy-state", self._roots[parent] + body)
         manifest = Manifest(
@@ -46,6 +49,7 @@ class ToyApp:
 
     def restart(self, blocks: list[Block]) -> None:
         """Forget all that the store does not have."""
+        self._sober_lives -= 1
         self._roots = {block.hash: block.manifest.state_root for block in blocks}
         self.results.clear()
 

@@ -148,8 +148,9 @@ class Cluster:
 
     def new_app(self, member: int) -> ToyApp:
         """The application of a member."""
-        drifts = self.plan.drift_node == member
-        return ToyApp(self._genesis, self.suffrage, self.plan.drift_height if drifts else 0)
+        plan = self.plan
+        height = plan.drift_height if plan.drift_node == member else 0
+        return ToyApp(self._genesis, self.suffrage, height, plan.drift_life)
 
     def new_machine(self, identity: Identity) -> Machine:
         """A newborn machine of an instance."""

@@ -115,7 +115,8 @@ class Plan:
     """One run. ``heal_ms``: when the last fault ends at the latest; ``bound_ms``: the goal after it.
 
     Faults also end once the tallest chain is within ``heal_before`` heights of the goal.
-    ``drift``: a node whose application gives another result, from that height on (-1: none).
+    ``drift_node``: its application gives another result, from that height and that life of the node
+    on (-1: none).
     """
 
     seed: int
@@ -138,6 +139,7 @@ class Plan:
     betrayals: tuple[Betrayal, ...] = ()
     drift_node: int = -1
     drift_height: int = 0
+    drift_life: int = 1
     clients: Clients = Clients()
 
     def __post_init__(self) -> None:
