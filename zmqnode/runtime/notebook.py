@@ -66,6 +66,10 @@ class Notebook:
             raise Damaged(
                 f"the vote journal holds no record: {error}", hint=_DAMAGED_HINT
             ) from None
+        if newest is not None:
+            # The journal only knows what its newest segment began with: a segment begun before the
+            # next signature would carry that on, and pruning would forget what is newer.
+            self.journal.watermark = encode(newest)
         return tuple(found), newest
 
     def close(self) -> None:
