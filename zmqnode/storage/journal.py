@@ -89,7 +89,8 @@ class Journal:
     Attributes:
         watermark: bytes that must outlive pruning (the last signed point), to be kept current by
             the caller before each `append` that follows a signature; 0 to 1,024 bytes. After
-            opening: what the newest segment holds.
+            opening it is what the newest segment began with: a caller that finds something newer
+            in `replay` must set it anew before it appends.
         next_sequence: the number the next record gets; the first is 0.
         is_new: whether opening made it; a node that has an instance key or a store must refuse to
             sign then, because its journal is gone.
