@@ -12,7 +12,7 @@ from zmqnode.base.keys import Address, PrivateKey, public_text
 from zmqnode.base.params import Params
 from zmqnode.config import genesis_text, node_text, write_secret_file
 from zmqnode.config.contexts import Context, add_context, find_context, pin_genesis
-from zmqnode.config.target import durable_text, read_target, local_nodes
+from zmqnode.config.target import durable_text, local_nodes, read_target
 from zmqnode.errors import Invalid, Refused, Unreachable, ZmqnodeError
 
 KEYS = [PrivateKey(bytes([index + 1]) * 32) for index in range(4)]
