@@ -38,6 +38,8 @@ def extends_parent(votes: HeightVotes, reasons: tuple[Voteproof, ...]) -> bool:
     """Whether round 0's justification is the ACCEPT VP of the parent (nothing at height 1)."""
     if votes.height == 1:
         return not reasons
+    if not reasons:
+        return True  # R11: early; the certificate held here proves its parent.
     if len(reasons) != 1:
         return False
     vp = reasons[0]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from zmqnode.base.hashes import Hash
+from zmqnode.base.point import Point
 from zmqnode.base.proposal import FRESH, Proposal, Value, sign_proposal
 from zmqnode.base.voteproof import Voteproof
 from zmqnode.core.consensus import Consensus
 from zmqnode.core.effects import Publish
 from zmqnode.core.kernel import Kernel, Timer
-from zmqnode.core.records import ProposalSigned
+from zmqnode.core.records import ProposalSigned, ValueHeld
 from zmqnode.core.values import Values
 from zmqnode.core.votes import HeightVotes
 
@@ -20,6 +21,7 @@ class Leading:
         self.kernel = kernel
         self.values = values
         self.consensus = consensus
+        self.early = 0  # The height on whose result the next one was proposed already.
 
     def propose(self) -> None:
         """Propose if this node leads the round it is in and has not yet; pull what is missing."""
@@ -40,6 +42,66 @@ class Leading:
         votes.here.proposal = stored
         votes.values.setdefault(stored.value.hash, stored.value)
         self.consensus.proposal_arrived(votes.round)
+
+    def propose_early(self) -> Proposal | None:
+        """R11: the next height's value on the own result of this one, once its INIT VP is here.
+
+        It saves a hop; whoever decides this height otherwise takes it as not sent.
+        """
+        votes, kernel = self.consensus.votes, self.kernel
+        if votes is None or votes.here.init_vp is None or self.early >= votes.height:
+            return None
+        vid = votes.here.init_vp.fact.value
+        result = votes.results.get(vid) if vid is not None else None
+        if vid is None or result is None:
+            return None
+        height = votes.height + 1
+        leader, epoch = (
+            kernel.chain.leader(height, 0),
+            kernel.entitled(kernel.chain.suffrage(height)),
+        )
+        if leader.instance != kernel.own or epoch is None:
+            return None
+        parent = result.manifest.hash
+        stored = kernel.voter.proposal(height, 0, parent)  # D1: one per (height, round, parent).
+        if stored is not None:
+            self.early = votes.height
+            kernel.emit(Publish(message=stored))
+            return stored
+        value = self.early_value(votes.values[vid], parent)
+        if value is None:
+            return None
+        self.early = votes.height
+        proposal = sign_proposal(
+            Point(height=height, round=0),
+            value,
+            pr=FRESH,
+            justification=(),
+            address=kernel.config.address,
+            epoch=epoch,
+            signer=kernel.config.signer,
+        )
+        kernel.voter.restore_proposal(proposal)
+        seals = tuple(seal.data for seal in self.values.seals(value))
+        kernel.record(ValueHeld(value=value, seals=seals), sync=False)
+        kernel.record(ProposalSigned(proposal=proposal), sync=True)
+        kernel.emit(Publish(message=proposal))
+        return proposal
+
+    def early_value(self, before: Value, parent: Hash) -> Value | None:
+        """A value for the next height, if there will be work for it."""
+        kernel = self.kernel
+        params, age_ms = kernel.params, kernel.clock_ms - before.time_ms
+        if age_ms < params.block_interval_ms:
+            return None
+        empty_ms = params.empty_block_interval_ms
+        if len(kernel.pool) <= len(before.seals) and not (empty_ms and age_ms >= empty_ms):
+            return None
+        height = before.height + 1
+        value = self.values.build(height, parent, before.seals, before.time_ms)
+        if value is None or not (value.seals or (empty_ms and age_ms >= empty_ms)):
+            return None
+        return value
 
     def remember(self, proposal: Proposal) -> None:
         """D1: recorded, with its content, before it is sent."""

@@ -211,6 +211,9 @@ class Machine:
             self._join()
         if kernel.state is NodeState.CONSENSUS:
             self.leading.propose()
+            early = self.leading.propose_early()
+            if early is not None:
+                self.next_rounds.setdefault(0, RoundVotes()).proposal = early
             self._check_behind()
         if self.stopping:
             self.stopping = False
@@ -264,9 +267,16 @@ class Machine:
         if votes is None:
             votes = HeightVotes(tip, kernel.chain.suffrage(tip.height + 1), kernel.now_ms)
         for round_, at in self.next_rounds.items():
+            if at.proposal is not None and at.proposal.value.parent != tip.hash:
+                at.proposal = None  # R11: on another parent it counts as not sent.
             votes.rounds.setdefault(round_, at)
             if at.proposal is not None:
-                votes.values.setdefault(at.proposal.value.hash, at.proposal.value)
+                vid = at.proposal.value.hash
+                votes.values.setdefault(vid, at.proposal.value)
+                if at.proposal.instance == kernel.own and not self.values.missing(
+                    at.proposal.value
+                ):
+                    votes.recorded[vid] = None
             votes.work = True
         self.next_rounds = {}
         self.consensus.begin(votes, epoch)
@@ -384,6 +394,7 @@ class Machine:
         if proposal.address == leader.address and proposal.epoch == leader.epoch:
             if proposal.verified(kernel.config.domain, kernel.config.verify):
                 at.proposal = proposal
+                self.resending.prefetch(proposal)
 
     def _hear_voteproof(self, vp: Voteproof, source: PublicKey) -> None:
         kernel = self.kernel

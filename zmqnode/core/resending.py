@@ -203,6 +203,12 @@ class Resending:
                 self._pulled[vid] = tries + 1
                 self.ask_seals(missing, holders, tries)
 
+    def prefetch(self, proposal: Proposal) -> None:
+        """R11: ask the leader for seals of the next height's value before it can be judged."""
+        missing = self.values.missing(proposal.value)
+        if missing and proposal.instance in self.kernel.members.links:
+            self.ask_seals(missing, [proposal.instance], 0)
+
     # Serving.
 
     def serve_votes(self, route: object, wanted: VotesWanted) -> None:

@@ -74,10 +74,21 @@ class Values:
 
     # Values.
 
-    def build(self, height: int, parent: Hash, without: tuple[Hash, ...] = ()) -> Value | None:
-        """A fresh value on the tip, with what the pool holds; None if h-2's VP is not here."""
+    def build(
+        self,
+        height: int,
+        parent: Hash,
+        without: tuple[Hash, ...] = (),
+        parent_time_ms: int | None = None,
+    ) -> Value | None:
+        """A fresh value with what the pool holds; None if h-2's VP is not here.
+
+        The parent is the tip, or (``parent_time_ms`` given) an executed block after it.
+        """
         chain = self.kernel.chain
-        time_ms = max(chain.tip.time_ms + 1, self.kernel.clock_ms)
+        if parent_time_ms is None:
+            parent_time_ms = chain.tip.time_ms
+        time_ms = max(parent_time_ms + 1, self.kernel.clock_ms)
         accept = None
         if height > 2:
             accept = self.carried(height - 2)

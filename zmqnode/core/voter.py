@@ -36,7 +36,7 @@ class Voter:
         self.last: Ballot | None = None
         self._ballots: dict[tuple[int, Stage], Ballot] = {}
         self._blocks: dict[Hash, Hash] = {}
-        self._proposals: dict[tuple[int, Hash], Proposal] = {}
+        self._proposals: dict[tuple[int, int, Hash], Proposal] = {}
         self._height = 0
 
     def restore(self, ballots: Iterable[Ballot], watermark: Ballot | None) -> None:
@@ -49,15 +49,17 @@ class Voter:
 
     def restore_proposal(self, proposal: Proposal) -> None:
         """An own proposal that the journal gave back."""
-        self._enter(proposal.height)
-        self._proposals[proposal.round, proposal.value.parent] = proposal
+        # It may be early (R11), one height above the ballots that are still being signed.
+        key = (proposal.height, proposal.round, proposal.value.parent)
+        self._proposals[key] = proposal
 
     def _enter(self, height: int) -> None:
         if height > self._height:
             self._height = height
             self._ballots.clear()
             self._blocks.clear()
-            self._proposals.clear()
+            for key in [key for key in self._proposals if key[0] < height]:
+                del self._proposals[key]
 
     def _advance(self, ballot: Ballot) -> None:
         if self.last is None or position(ballot.fact) > position(self.last.fact):
@@ -83,7 +85,7 @@ class Voter:
 
     def proposal(self, height: int, round_: int, parent: Hash) -> Proposal | None:
         """The own proposal of a point on a parent, if one was signed."""
-        return self._proposals.get((round_, parent)) if height == self._height else None
+        return self._proposals.get((height, round_, parent))
 
     def sign(self, fact: Fact, epoch: int) -> tuple[Ballot, bool] | None:
         """The ballot of a fact and whether it is new (it must then be recorded before it is sent).

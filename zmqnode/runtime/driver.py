@@ -133,6 +133,8 @@ class Driver:
             self.notebook.sync()
             self.syncs += 1
             self.sync_seconds += time.perf_counter() - began
+        elif any(isinstance(effect, Execute) for effect in effects):
+            self.notebook.write()
         for effect in effects:
             self._perform(effect)
         self.turns += 1
