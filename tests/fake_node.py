@@ -52,11 +52,16 @@ class FakeChain:
     """n members, one store, blocks at a call."""
 
     def __init__(
-        self, n: int = 4, *, params: Params | None = None, app: App | None = None, port: int = 4000
+        self,
+        n: int = 4,
+        *,
+        params: Params | None = None,
+        app: App | None = None,
+        ports: Sequence[int] | None = None,
     ) -> None:
         self.identities = [key(1000 + i) for i in range(n)]
         self.instances = [key(2000 + i) for i in range(n)]
-        self.ports = [port + 3 * i for i in range(n)]
+        self.ports = [4000 + 3 * i for i in range(n)] if ports is None else list(ports)
         self.app = app or load_app("kv")
         self.params = params or Params()
         self.genesis = Genesis(
@@ -317,9 +322,14 @@ class FakeNode:
         self.cuts.append((muted_in, muted_out))
 
 
-def loopback_ports(n: int) -> int:
-    """A first port with 3 n free ones from it on; good enough for tests."""
-    return free_ports()
+def loopback_ports(n: int) -> list[int]:
+    """First ports of n nodes; each has the next two free, too."""
+    found: list[int] = []
+    while len(found) < n:
+        port = free_ports()
+        if all(abs(port - other) > 2 for other in found):
+            found.append(port)
+    return found
 
 
 @asynccontextmanager

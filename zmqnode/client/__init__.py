@@ -1,0 +1,33 @@
+"""The client: ask nodes, submit operations, wait for what happens, verify what they say.
+
+``Client`` is for asyncio, ``SyncClient`` the same for plain code. Answers are frozen dataclasses
+with the names of the command line's JSON.
+"""
+
+from zmqnode.client.answers import (
+    BlockHeader,
+    BlockInfo,
+    NodeInfo,
+    PeerInfo,
+    QueryAnswer,
+    Receipt,
+    Standing,
+    Stopped,
+    SuffrageInfo,
+)
+from zmqnode.client.client import Client
+from zmqnode.client.sync import SyncClient
+
+__all__ = [
+    "BlockHeader",
+    "BlockInfo",
+    "Client",
+    "NodeInfo",
+    "PeerInfo",
+    "QueryAnswer",
+    "Receipt",
+    "Standing",
+    "Stopped",
+    "SuffrageInfo",
+    "SyncClient",
+]

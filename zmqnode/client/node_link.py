@@ -1,0 +1,150 @@
+"""One node as a client sees it: a connection, requests as messages, the chain it belongs to."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from zmqnode.app import Schema
+from zmqnode.base.codec import encode
+from zmqnode.base.hashes import Hash
+from zmqnode.base.keys import PublicKey, public_text
+from zmqnode.base.params import Params
+from zmqnode.base.query import (
+    Accepted,
+    ChainAsked,
+    Challenge,
+    Committed,
+    Failed,
+    RawBlocks,
+    Told,
+    read_answer,
+)
+from zmqnode.base.signing import Domain
+from zmqnode.client.answers import SuffrageInfo, read
+from zmqnode.errors import Malformed, Refused, Unreachable, ZmqnodeError
+from zmqnode.network import AsyncClientLink, Context, parse_target
+
+DOWN_MS: Final = 1_000  # A node that could not be reached is not asked first for so long.
+ANSWER_MARGIN_MS: Final = 500  # A node answers a wait when its time is over; so long we listen on.
+
+NodeAnswer = Told | Accepted | Committed | RawBlocks | Challenge
+OnNodeAnswer = Callable[["NodeAnswer | ZmqnodeError"], None]
+
+
+def monotonic_ms() -> int:
+    """Milliseconds of a clock that only runs forward."""
+    return time.monotonic_ns() // 1_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chain:
+    """What a node said of its chain; ``domain`` is what seals are signed for."""
+
+    domain: Domain
+    address: str
+    instance: str
+    schema: Schema
+    params: Params
+    suffrage: SuffrageInfo
+    clock_offset_ms: int  # The node's wall clock minus ours.
+
+
+class NodeLink:
+    """The connection to one node. Made on the loop; closed with its client."""
+
+    def __init__(self, context: Context, publickey: PublicKey, url: str) -> None:
+        self.publickey = publickey
+        self.url = url
+        self.text = url.replace("tcp://", f"tcp://{public_text(publickey)}@", 1)
+        self.down_until_ms = 0
+        self._link = AsyncClientLink(context, parse_target(self.text))
+
+    @property
+    def down(self) -> bool:
+        """Whether it could not be reached a moment ago."""
+        return self.down_until_ms > monotonic_ms()
+
+    @property
+    def ready(self) -> bool:
+        """Whether the connection is up, so that what was asked may have been heard."""
+        return self._link.link.ready
+
+    def send(self, payload: bytes, timeout_ms: int, on_answer: OnNodeAnswer) -> int:
+        """Put an encoded request on its way; raises Refused ``rate_limited`` if too many are."""
+
+        def answered(answer: bytes | ZmqnodeError) -> None:
+            on_answer(self._judge(answer))
+
+        return self._link.request(payload, timeout_ms, answered)
+
+    def cancel(self, number: int) -> None:
+        """Forget a request."""
+        self._link.link.cancel(number)
+
+    async def ask(self, request: object, timeout_ms: int) -> Any:
+        """The answer to a request message.
+
+        Raises:
+            Unreachable, Undecided: as ``ClientLink`` tells them; and what the node refuses with.
+        """
+        try:
+            said = await self._link.ask(encode(request), max(1, timeout_ms))
+        except Unreachable as error:
+            self._judge(error)
+            raise
+        answer = self._judge(said)
+        if isinstance(answer, ZmqnodeError):
+            raise answer
+        return answer
+
+    async def told(self, request: object, timeout_ms: int) -> dict[str, Any]:
+        """The object a node tells."""
+        answer = await self.ask(request, timeout_ms)
+        if not isinstance(answer, Told):
+            raise self.strange("another answer than asked for")
+        return answer.body
+
+    async def chain(self, timeout_ms: int) -> Chain:
+        """The chain this node is a part of."""
+        body = await self.told(ChainAsked(), timeout_ms)
+        try:
+            return Chain(
+                domain=Domain(
+                    network_id=str(body["network_id"]),
+                    genesis=Hash(bytes.fromhex(body["genesis_hash"])),
+                ),
+                address=str(body["address"]),
+                instance=str(body["instance"]),
+                schema=Schema.from_wire(body["app"]),
+                params=Params.of(body["params"]),
+                suffrage=read(SuffrageInfo, body["suffrage"]),
+                clock_offset_ms=int(body["clock_ms"]) - time.time_ns() // 1_000_000,
+            )
+        except (KeyError, TypeError, ValueError, ZmqnodeError) as error:
+            raise self.strange(f"its chain cannot be read: {error}") from None
+
+    def strange(self, what: str) -> ZmqnodeError:
+        """The error of an answer that no honest node gives."""
+        hint = "it may run another version of zmqnode"
+        return Refused("wrong_state", f"{self.url}: {what}", hint=hint, target=self.text)
+
+    def _judge(self, answer: bytes | ZmqnodeError) -> NodeAnswer | ZmqnodeError:
+        if isinstance(answer, ZmqnodeError):
+            if isinstance(answer, Unreachable):
+                self.down_until_ms = monotonic_ms() + DOWN_MS
+            return answer
+        self.down_until_ms = 0
+        try:
+            found = read_answer(answer)
+        except Malformed as error:
+            return self.strange(f"its answer cannot be read: {error}")
+        if isinstance(found, Failed):
+            return found.to_error()
+        return found  # type: ignore[no-any-return]
+
+    def close(self) -> None:
+        """Close the connection; nobody is called back any more."""
+        self._link.close()
