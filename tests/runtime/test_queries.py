@@ -482,7 +482,13 @@ def test_the_identity_and_the_admin_key_control_a_node(door: Door, number: int) 
     assert door.node.stopped
     cut = CutCommand(muted_in=("tcp://127.0.0.1:1",), muted_out=())
     assert control(door, cut, number).body == {}
-    assert door.node.cuts == [(("tcp://127.0.0.1:1",), ())]
+    more = CutCommand(muted_in=("tcp://127.0.0.1:1",), muted_out=("tcp://127.0.0.1:2",))
+    assert control(door, more, number).body == {}
+    assert control(door, CutCommand(muted_in=(), muted_out=()), number).body == {}
+    first, second, healed = door.node.cuts
+    assert first == (("tcp://127.0.0.1:1",), ())
+    assert second == (("tcp://127.0.0.1:1",), ("tcp://127.0.0.1:2",))
+    assert healed == ((), ())
     door.node.faults = False
     assert control(door, cut, number).code == "not_authorised"
 

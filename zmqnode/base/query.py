@@ -255,9 +255,9 @@ class StopCommand:
 @message("control.cut", version=1)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CutCommand:
-    """Fault injection: drop all peer traffic from and to these urls; replaces the cut before.
+    """Fault injection: drop all peer traffic from and to these urls, and those cut before.
 
-    Both empty heals. Refused unless the node's config has ``faults``. Told: nothing.
+    Both empty heals all. Refused unless the node's config has ``faults``. Told: nothing.
     """
 
     muted_in: tuple[str, ...]

@@ -251,6 +251,8 @@ class Node:
                 door_bytes_max=params.seal_bytes_max + 4 * KIB,
                 peer_bytes_max=params.block_bytes_max + 2 * 1024 * KIB,
                 seals_bytes_max=params.seal_bytes_max + 1024 * KIB,
+                # A local network under fault injection has no rate limit for its clients.
+                door_messages_rate=None if config.faults else NetworkLimits().door_messages_rate,
             ),
             decode=decode,
         )

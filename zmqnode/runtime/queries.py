@@ -26,6 +26,7 @@ from zmqnode.base.exchange import NodeState
 from zmqnode.base.hashes import Hash
 from zmqnode.base.keys import public_text, verify
 from zmqnode.base.query import (
+    CUT_URLS_MAX,
     HEADERS_ASKED_MAX,
     RAW_BLOCKS_BYTES_MAX,
     Accepted,
@@ -91,6 +92,7 @@ class Queries:
         self.waiters = Waiters()
         self._replies = replies
         self._challenges: OrderedDict[bytes, _Challenge] = OrderedDict()
+        self._muted: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
 
     @cached_property
     def schema(self) -> Schema:
@@ -471,10 +473,23 @@ class Queries:
                         "this node takes no fault injection",
                         hint="faults: true in its node.yml allows it",
                     )
-                self.view.cut(command.muted_in, command.muted_out)
+                self._cut(command)
                 return told({})
             case _:
                 assert_never(command)
+
+    def _cut(self, command: CutCommand) -> None:
+        """One cut comes on top of those before it, until both sides are named empty: healed."""
+        said = (command.muted_in, command.muted_out)
+        if said == ((), ()):
+            self._muted = said
+        else:
+            before_in, before_out = self._muted
+            self._muted = (
+                tuple(dict.fromkeys(before_in + said[0]))[-CUT_URLS_MAX:],
+                tuple(dict.fromkeys(before_out + said[1]))[-CUT_URLS_MAX:],
+            )
+        self.view.cut(*self._muted)
 
 
 def _no_block(message: str, tip: int) -> Refused:
