@@ -55,7 +55,8 @@ class Consensus:
         """Work at a height from where ``votes`` stands (round 0, or what a restart gave back)."""
         self.votes = votes
         self.epoch = epoch
-        self.kernel.stop_timer(Timer.LEADER, Timer.ACCEPT, Timer.NEXT, Timer.RESEND, Timer.JUDGE)
+        timers = (Timer.LEADER, Timer.ACCEPT, Timer.NEXT, Timer.RESEND, Timer.JUDGE, Timer.MISSING)
+        self.kernel.stop_timer(*timers)
         if votes.round > 0 or has_work(self.kernel, votes):
             self.start_round(with_leader=True)
         else:
@@ -117,7 +118,8 @@ class Consensus:
         kernel.set_timer(Timer.ACCEPT, timing.accept_ms(round_))
         kernel.set_timer(Timer.RESEND, timing.resend_ms())
         if leader.instance == kernel.own:
-            kernel.set_timer(Timer.MISSING, wait_ms // 2)
+            if votes.here.proposal is None:
+                kernel.set_timer(Timer.MISSING, wait_ms // 2)
             self.propose()
         elif votes.leader_skipped and votes.here.proposal is None and with_leader:
             self.give_up()
