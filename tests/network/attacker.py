@@ -79,7 +79,7 @@ class Attacker:
         socket = self.socket(zmq.DEALER, RCVHWM=1, RCVBUF=16384)
         for number in range(1, 1_000_000):
             socket.send_multipart([pack_header(DoorKind.REQUEST, number), b"x"])
-            time.sleep(0.0005)
+            time.sleep(0.002)
 
     def garbage(self) -> None:
         socket = self.socket(zmq.DEALER)

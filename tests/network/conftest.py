@@ -90,6 +90,7 @@ class Heard:
     alarms: list[tuple[PeerId, str]] = field(default_factory=list)
     strike: Strike | None = None
     echo: bool = True
+    keep: bool = True
 
     def peer_up(self, peer: PeerId, url: str) -> None:
         self.ups.append((peer, url))
@@ -112,7 +113,8 @@ class Heard:
         return self.strike
 
     def asked(self, peer: PeerId, message: object, route: PeerRoute) -> Strike | None:
-        self.requests.append((peer, message))
+        if self.keep:
+            self.requests.append((peer, message))
         if self.echo and self.network is not None:
             assert isinstance(message, bytes)
             self.network.answer(route, b"re:" + message)
@@ -178,6 +180,7 @@ class Fleet:
         port: int | None = None,
         listed: dict[str, PublicKey] | None = None,
         decode: Callable[[bytes], object] | None = None,
+        ip: str = "127.0.0.1",
         **said: Any,
     ) -> tuple[PeerNetwork, Heard]:
         """One node, bound and with nobody connected."""
@@ -191,12 +194,12 @@ class Fleet:
             "app": "kv",
             "app_version": 1,
         }
+        facts["url"] = f"tcp://127.0.0.1:{port}"
         introduction = Introduction(
             **(facts | said),
             address=address,
             instance=instance.public,
             incarnation=bytes(8),
-            url=f"tcp://127.0.0.1:{port}",
             publish_port=port + 2,
         )
         context = new_context()
@@ -207,7 +210,7 @@ class Fleet:
             introduction=introduction,
             identity=self.keys[address],
             instance=instance,
-            endpoints=Endpoints.from_port("127.0.0.1", port),
+            endpoints=Endpoints.from_port(ip, port),
             listed=self.listed if listed is None else listed,
             hooks=heard,
             limits=limits,

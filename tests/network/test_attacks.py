@@ -92,6 +92,7 @@ async def scene(*, answer_size: int = 0, limits: NetworkLimits = LIMITS) -> Asyn
         b, heard_b = nodes.start("bsas")
         await joined(a, b, heard_a, heard_b)
         made = Scene(nodes, a, b, heard_a)
+        heard_a.keep = False
         made.served.door = a.open_door(made.served)
         context = new_context()
         made.link = AsyncClientLink(context, parse_target(target_of(a)))
@@ -135,13 +136,23 @@ def test_a_hostile_client_is_cut_and_costs_little(mode: str, fault: Fault, bound
     asyncio.run(run())
 
 
-def test_a_client_that_never_reads_is_cut() -> None:
+@pytest.mark.parametrize(
+    ("limits", "least_ms"),
+    [
+        (replace(LIMITS, door_queue_bytes_max=8 * MIB), 0),
+        (replace(LIMITS, door_queue_bytes_max=1000 * MIB, stalled_ms=600), 600),
+    ],
+    ids=["too much waits", "nothing is read for long"],
+)
+def test_a_client_that_never_reads_is_cut(limits: NetworkLimits, least_ms: int) -> None:
     async def run() -> None:
-        async with scene(answer_size=200_000) as made:
+        async with scene(answer_size=200_000, limits=limits) as made:
+            begun = time.monotonic()
             with attack("deaf", made.a, 0):
                 await made.cut_for(Fault.STALLED)
             print(f"deaf: {made.growth.mib:.1f} MiB")
-            assert made.growth.mib < 60
+            assert (time.monotonic() - begun) * 1000 >= least_ms
+            assert made.growth.mib < (60 if not least_ms else 300)
 
     asyncio.run(run())
 
@@ -154,7 +165,7 @@ def test_a_client_that_never_reads_is_cut() -> None:
         ("mute", 1, Fault.LATE, 10),
         ("claim", 1, Fault.CLAIMED_ID, 10),
         ("peer_flood", 1, Fault.RATE, 30),
-        ("peer_deaf", 1, Fault.STALLED, 80),
+        ("peer_deaf", 1, Fault.STALLED, 90),
         ("subscribe", 2, Fault.TOPIC, 30),
         ("subscribe_often", 2, Fault.CROWD, 10),
         ("drip_topics", 2, Fault.DRIP, 20),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -394,5 +396,80 @@ def test_names_are_resolved_here_and_an_unknown_one_is_told() -> None:
             a.connect("bsas", f"tcp://no-such-host.invalid:{port}")
             await until(lambda: heard_a.refusals)
             assert heard_a.refusals[0][2] == "name_unknown"
+
+    asyncio.run(scene())
+
+
+def test_a_hello_with_a_url_that_is_none_is_refused() -> None:
+    async def scene() -> None:
+        async with fleet("asas", "bsas") as nodes:
+            a, heard_a = nodes.start("asas")
+            b, heard_b = nodes.start("bsas", url="file:///etc/passwd")
+            b.connect("asas", a.introduction.url)
+            await until(lambda: heard_b.refusals)
+            assert heard_b.refusals[0][2] == "bad_url"
+            assert not heard_a.callers
+
+    asyncio.run(scene())
+
+
+def test_an_address_is_dialled_at_so_many_urls_only() -> None:
+    """Urls come from hellos: a member that names a new one each time must not cost sockets."""
+
+    async def scene() -> None:
+        async with fleet("asas", "bsas") as nodes:
+            a, heard_a = nodes.start("asas", limits=NetworkLimits(links_per_address_max=3))
+            b, _ = nodes.start("bsas")
+            a.connect("bsas", b.introduction.url)
+            await until(lambda: heard_a.ups)
+            for port in range(1, 50):
+                a.connect("bsas", f"tcp://127.0.0.1:{port}")
+            assert len(a.links()) == 3
+            assert a.peers(), "the one that is up stays"
+
+    asyncio.run(scene())
+
+
+def test_a_refused_hello_is_tried_again_later_and_later() -> None:
+    async def scene() -> None:
+        limits = NetworkLimits(refused_retry_ms=50, refused_retry_max_ms=400)
+        async with fleet("asas", "bsas") as nodes:
+            a, _ = nodes.start("asas")
+            b, heard_b = nodes.start("bsas", limits=limits, network_id="other")
+            b.connect("asas", a.introduction.url)
+            times: list[float] = []
+            while len(times) < 5:
+                seen = len(times)
+                await until(lambda seen=seen: len(heard_b.refusals) > seen)
+                times.append(time.monotonic())
+            waits = [later - earlier for earlier, later in pairwise(times)]
+            assert waits[0] < waits[2] < waits[3] + 0.1
+            assert waits[3] >= 0.4
+
+    asyncio.run(scene())
+
+
+def test_a_name_to_listen_on_is_resolved() -> None:
+    async def scene() -> None:
+        async with fleet("asas", "bsas") as nodes:
+            a, _ = nodes.start("asas", ip="localhost")
+            b, heard_b = nodes.start("bsas")
+            b.connect("asas", a.introduction.url)
+            await until(lambda: heard_b.ups)
+            with pytest.raises(Invalid):
+                nodes.start("bsas", ip="no-such-host.invalid")
+
+    asyncio.run(scene())
+
+
+def test_a_peer_cut_by_url_does_not_get_through_its_hello() -> None:
+    async def scene() -> None:
+        async with fleet("asas", "bsas") as nodes:
+            a, heard_a = nodes.start("asas")
+            b, _ = nodes.start("bsas")
+            a.cut([b.introduction.url], [b.introduction.url])
+            b.connect("asas", a.introduction.url)
+            await until(lambda: a.guard_stats.cuts[Fault.LATE])
+            assert not heard_a.callers
 
     asyncio.run(scene())

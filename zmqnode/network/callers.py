@@ -23,6 +23,7 @@ from zmqnode.network.envelope import PeerKind, pack_header
 from zmqnode.network.gate import KIND_WRONG, TOO_EARLY, Fault, Gate, Strike, TokenBucket
 from zmqnode.network.hello import DIALLER, LISTENER, Credential, Hello, Speaker, Verdict, refusal
 from zmqnode.network.router import GuardedRouter, Session
+from zmqnode.network.sockets import is_place
 
 LAST_WORD_MS = 200  # how long a refused connection stays open so that the reason arrives
 HELLO_WRONG = Strike(fault=Fault.HELLO, cut=True)
@@ -147,8 +148,10 @@ class Callers:
         peer = PeerId(address=address, instance=theirs.instance)
         if code == "instance_twice":
             self._hooks.alarm(peer, "another copy of this node's own instance dialled")
+        if theirs.url in self._wiring.muted_in:
+            return
         if not code:
-            code = self._crowding(peer, theirs.incarnation)
+            code = self._crowding(peer, theirs.incarnation) if is_place(theirs.url) else "bad_url"
         if code:
             self._send(caller, PeerKind.REFUSED, encode(Verdict(code=code)))
             caller.session.connection.cut_at_ms = now_ms() + LAST_WORD_MS

@@ -24,7 +24,7 @@ class PeerId:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoints:
-    """Where a node listens: one literal address, three ports (p, p+1, p+2 by default)."""
+    """Where a node listens: one address (or a name for it), three ports (p, p+1, p+2)."""
 
     ip: str
     door: int

@@ -61,7 +61,9 @@ class NetworkLimits:
     new_per_second: int = 20  # per port; not for loopback
     instances_max: int = 4  # live ones per address
     hello_ms: int = 2000
-    refused_retry_ms: int = 1000
+    refused_retry_ms: int = 1000  # after a failed hello; doubled each time
+    refused_retry_max_ms: int = 16_000
+    links_per_address_max: int = 8  # urls of one address that are dialled at once
     silent_ms: int = 3000  # a connection without a byte (heartbeats!) this long is dead
     penalty_ms: int = 2000  # ZAP says "later" this long to a key that was cut
 
@@ -81,7 +83,9 @@ class NetworkLimits:
 
     # what waits for a slow reader
     reply_queue_messages_max: int = 10_000  # a client has thousands in flight, answered by a block
-    reply_queue_bytes_max: int = 8 * MIB
+    door_queue_bytes_max: int = 16 * MIB
+    peer_queue_bytes_max: int = 32 * MIB  # several pull answers
+    stalled_ms: int = 5000  # answers wait, and nothing was acknowledged for so long
     unread_bytes_max: int = 8 * MIB  # given to libzmq for one connection and not yet acknowledged
     publish_lag_bytes_max: int = 64 * MIB
 

@@ -114,6 +114,7 @@ class Link:
         self.dropped = 0
         self.rtt_ms: float | None = None
         self._closed = False
+        self._retry_ms = wiring.limits.refused_retry_ms
         self._opening: asyncio.Task[None] | None = None
         self._retry_at: int | None = None
         self._open()
@@ -229,6 +230,7 @@ class Link:
             return
         self._candidate = None
         self._hello_until = None
+        self._retry_ms = self._wiring.limits.refused_retry_ms
         theirs = said_before.introduction
         self.peer = PeerId(address=self.address, instance=theirs.instance)
         self._subscribe(theirs.publish_port)
@@ -242,8 +244,15 @@ class Link:
             peer = PeerId(address=self.address, instance=instance)
             self._hooks.alarm(peer, "a second live copy of one instance was met while dialling")
         self._hooks.refused(self.address, self.url, code)
+        self._redial_later()
+
+    def _redial_later(self) -> None:
+        """What was refused will be again, most likely: each time after twice as long."""
+        limits = self._wiring.limits
+        after_ms = self._retry_ms
+        self._retry_ms = min(limits.refused_retry_max_ms, after_ms * 2)
         if self._dealer is not None:
-            self._dealer.reopen(self._wiring.limits.refused_retry_ms)
+            self._dealer.reopen(after_ms)
 
     def _down(self) -> None:
         """The connection is gone: so are the peer and what it was asked."""
@@ -390,7 +399,7 @@ class Link:
         if self._dealer is not None:
             if self._hello_until is not None and now >= self._hello_until:
                 self._hello_until = None
-                self._dealer.reopen(self._wiring.limits.refused_retry_ms)
+                self._redial_later()
             self._dealer.tick(now)
         for wire in self._streams.values():
             wire.tick(now)

@@ -16,7 +16,7 @@ from typing import Final
 import zmq
 
 from zmqnode.base.keys import PrivateKey, PublicKey, curve_public
-from zmqnode.errors import Refused
+from zmqnode.errors import Invalid, Refused
 from zmqnode.network.callers import Callers
 from zmqnode.network.connection import GuardStats
 from zmqnode.network.contract import (
@@ -38,7 +38,15 @@ from zmqnode.network.link import Link, OnAnswer
 from zmqnode.network.pressure import connections_that_fit, raise_descriptor_limit
 from zmqnode.network.publisher import Publisher
 from zmqnode.network.router import GuardedRouter
-from zmqnode.network.sockets import Address, Context, Socket, set_common, set_listener
+from zmqnode.network.sockets import (
+    Address,
+    Context,
+    Place,
+    Socket,
+    resolve_now,
+    set_common,
+    set_listener,
+)
 
 UNLISTED: Final = Strike(fault=Fault.UNLISTED, cut=True)
 DOOR_RESERVE_PER_MEMBER: Final = 12  # accepted connections the door leaves free for each address
@@ -59,7 +67,8 @@ class PeerNetwork:
         decode, check: the gate's (see ``Gate``); without ``decode`` messages are bytes.
     Raises:
         Refused: ``address_in_use``; nothing stays open then.
-        Invalid: ``key_invalid``, a listed key without an X25519 form.
+        Invalid: ``key_invalid``, a listed key without an X25519 form; ``config_invalid``, the
+            listening host's name is unknown.
     """
 
     def __init__(
@@ -78,7 +87,10 @@ class PeerNetwork:
         check: Callable[[object], Strike | None] | None = None,
     ) -> None:
         limits = limits or NetworkLimits()
-        self._endpoints = endpoints
+        ip = resolve_now(Place(endpoints.ip, endpoints.peers))
+        if ip is None:
+            raise Invalid("config_invalid", f"no address is known for {endpoints.ip}")
+        self._endpoints = endpoints = replace(endpoints, ip=ip)
         self._hooks = hooks
         self._keys = CurveKeys.of_identity(identity)
         self._listed: dict[str, PublicKey] = {}
@@ -175,6 +187,9 @@ class PeerNetwork:
     def connect(self, address: str, url: str, *, peers_port: int | None = None) -> None:
         """Dial a listed address at a url; kept until ``disconnect``. Again is harmless.
 
+        Urls come from hellos too, so their number per address is bounded: beyond it the oldest
+        link that is down gives way, or else the oldest.
+
         Raises:
             Refused: ``not_authorised``, the address is not listed.
             Invalid: ``config_invalid``, the url is none.
@@ -184,6 +199,7 @@ class PeerNetwork:
         identity = self._listed.get(address)
         if identity is None:
             raise Refused("not_authorised", f"{address} is not listed", address=address)
+        self._make_room(address)
         self._links[address, url] = Link(
             self.wiring,
             self._speaker,
@@ -196,6 +212,12 @@ class PeerNetwork:
             url=url,
             peers_port=peers_port,
         )
+
+    def _make_room(self, address: str) -> None:
+        same = [(key, link) for key, link in self._links.items() if key[0] == address]
+        if len(same) >= self.wiring.limits.links_per_address_max:
+            (_, url), _ = next((one for one in same if one[1].peer is None), same[0])
+            self.disconnect(address, url)
 
     def disconnect(self, address: str, url: str) -> None:
         """Give up a link, if it is there."""

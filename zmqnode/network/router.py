@@ -90,6 +90,9 @@ class GuardedRouter:
         self._guard = guard
         self._limits = limits
         self._port = port
+        self._queue_bytes_max = (
+            limits.door_queue_bytes_max if port is Port.DOOR else limits.peer_queue_bytes_max
+        )
         self._owner = owner
         self._sessions: dict[bytes, Session] = {}
         self._by_connection: dict[Connection, Session] = {}
@@ -223,12 +226,15 @@ class GuardedRouter:
         if (
             len(session.waiting) > limits.reply_queue_messages_max
             # One answer may be larger than the bound; it may wait alone.
-            or (session.waiting_bytes > limits.reply_queue_bytes_max and len(session.waiting) > 1)
+            or (session.waiting_bytes > self._queue_bytes_max and len(session.waiting) > 1)
         ):
-            self._guard.cut(session.connection, STALLED)
-            self._drop(session)
+            self._cut_stalled(session)
             return False
         return True
+
+    def _cut_stalled(self, session: Session) -> None:
+        self._guard.cut(session.connection, STALLED)
+        self._drop(session)
 
     def _may_give(self, session: Session) -> bool:
         connection = session.connection
@@ -283,6 +289,8 @@ class GuardedRouter:
                 session.waiting_bytes -= len(payload)
             if not session.waiting or session.gone:
                 self._blocked.pop(session, None)
+            elif now_ms() - session.connection.progress_ms > self._limits.stalled_ms:
+                self._cut_stalled(session)
         if progress and self._blocked:
             self._flush_soon()
 

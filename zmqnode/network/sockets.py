@@ -108,6 +108,15 @@ def parse_place(url: str) -> Place:
     return Place(host, int(port))
 
 
+def is_place(url: str) -> bool:
+    """Whether ``parse_place`` reads a url that somebody else named."""
+    try:
+        parse_place(url)
+    except Invalid:
+        return False
+    return True
+
+
 def is_literal(host: str) -> bool:
     """Whether the host needs no name service."""
     for family in (sockets.AF_INET, sockets.AF_INET6):
