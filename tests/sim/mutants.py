@@ -19,7 +19,7 @@ from zmqnode.base.voteproof import Voteproof
 from zmqnode.core import chain, consensus, executions, joining, leading, machine, resending, voter
 from zmqnode.core.effects import Effect, Publish, Record
 from zmqnode.core.records import CertificateHeld, ValueHeld
-from zmqnode.sim.plan import ALL, Betrayal, Clients, Crash, Cut, Disk, Execution, Links, Plan
+from zmqnode.sim.plan import ALL, Betrayal, Clients, Crash, Cut, Disk, Execution, Hush, Links, Plan
 
 Replace = Callable[[type, str, Any], None]
 
@@ -74,9 +74,17 @@ def torn(seed: int) -> Plan:
 
 
 def split(seed: int) -> Plan:
-    """Slow executions make members draw while others accept."""
-    slow = Execution(least_us=200, most_us=2_000, slow=400, slow_ms=900)
-    return base(seed, links=Links(delay_us=500, jitter_us=5_000, loss=150), execution=slow)
+    """A member is dead, executions often take longer than any allowance: rounds without a decision."""
+    return base(
+        seed,
+        heights=6,
+        heal_ms=20_000,
+        heal_before=1,
+        bound_ms=15_000,
+        links=Links(delay_us=500, jitter_us=2_000),
+        execution=Execution(least_us=200, most_us=2_000, slow=250, slow_ms=4_000),
+        dead=(Crash(node=seed % 4, count=0),),
+    )
 
 
 def lossy(seed: int) -> Plan:
@@ -131,18 +139,35 @@ def forgetful(seed: int) -> Plan:
 
 
 def misled(seed: int) -> Plan:
-    """A leader that proposes what it must not, among members who miss the end of rounds."""
-    return dataclasses.replace(torn(seed), betrayals=(Betrayal(node=seed % 4, name="bad-leader"),))
+    """One honest member commits alone; the leader of the next round is a traitor."""
+    height = 3 + seed % 4
+    traitor = (height + 1) % 4  # Leader of (height, 1): present members, rotated by the height.
+    knowing = (traitor + 1 + seed % 3) % 4
+    kept = tuple(node for node in range(4) if node not in (traitor, knowing))
+    return base(
+        seed,
+        heights=12,
+        heal_ms=5_000,
+        hushes=(Hush(height=height, targets=kept),),
+        betrayals=(Betrayal(node=traitor, name="bad-leader"),),
+    )
 
 
 def drifting(seed: int) -> Plan:
-    """The application gives another result from a member's second life on."""
-    crashes = tuple(
-        Crash(node=2, trigger="accept", count=2 + turn + seed % 3, after=True, down_ms=20)
-        for turn in range(4)
+    """The application gives another result from a member's second life on, in a round that is lost."""
+    crash = Crash(node=2, trigger="accept", count=1 + seed % 6, after=True, down_ms=1, tail="kept")
+    return base(
+        seed,
+        heights=7,
+        heal_ms=20_000,
+        heal_before=1,
+        links=Links(delay_us=500, jitter_us=2_000),
+        execution=Execution(least_us=200, most_us=2_000, slow=350, slow_ms=4_000),
+        crashes=(crash,),
+        drift_node=2,
+        drift_height=1,
+        drift_life=2,
     )
-    plan = dataclasses.replace(torn(seed), crashes=crashes, drift_node=2, drift_height=1)
-    return dataclasses.replace(plan, drift_life=2)
 
 
 # The rules, removed.
@@ -318,7 +343,7 @@ def calm(seed: int) -> Plan:
     return base(seed, heal_ms=0)
 
 
-VOTES = ("one-vote", "backwards", "agreement")
+VOTES = ("one-vote", "backwards", "one-proposal", "agreement")
 MUTANTS = (
     Mutant(name="R1", remove=_no_r1, plan=split, caught_by=("progress", "storm")),
     Mutant(name="R3", remove=_no_r3, plan=calm, caught_by=("certificate", "content")),
@@ -326,9 +351,9 @@ MUTANTS = (
     Mutant(name="R7", remove=_no_r7, plan=calm, caught_by=("missed",)),
     Mutant(name="R8", remove=_no_r8, plan=lossy, caught_by=("progress",)),
     Mutant(name="D1", remove=_no_d1, plan=calm, caught_by=("durable",)),
-    Mutant(name="D2", remove=_no_d2, plan=outages, caught_by=VOTES),
-    Mutant(name="D2 blocks", remove=_no_d2_blocks, plan=drifting, caught_by=("two-results",)),
-    Mutant(name="D3", remove=_no_d3, plan=blackouts, caught_by=("progress", "broken")),
+    Mutant(name="D2", remove=_no_d2, plan=outages, caught_by=(*VOTES, "broken")),
+    Mutant(name="D2 blocks", remove=_no_d2_blocks, plan=drifting, caught_by=("two-results",), seeds=40),
+    Mutant(name="D3", remove=_no_d3, plan=blackouts, caught_by=(*VOTES, "progress", "certificate")),
     Mutant(name="D3 INIT VP", remove=_no_d3_init, plan=calm, caught_by=("certificate",)),
     Mutant(name="D5", remove=_no_d5, plan=calm, caught_by=("content",)),
     Mutant(name="D5 hold", remove=_no_content_hold, plan=calm, caught_by=("content",)),

@@ -18,11 +18,12 @@ from zmqnode.base.exchange import (
     Reply,
     SealsAnswer,
     Status,
+    VotesAnswer,
     sign_status,
 )
 from zmqnode.base.hashes import Hash, tagged
 from zmqnode.base.keys import Signature
-from zmqnode.base.point import Stage
+from zmqnode.base.point import Point, Stage
 from zmqnode.base.proposal import FRESH, Proposal, Value, sign_proposal
 from zmqnode.base.voteproof import Voteproof
 from zmqnode.core.events import Event, Heard
@@ -36,6 +37,7 @@ HEARD_MAX: Final = 200  # Messages a traitor keeps to replay or to build upon.
 TICK_MS: Final = 40
 SLICE_MS: Final = 300  # How long a twin's mask lasts.
 LIE: Final = 1000  # Heights a liar adds to its tip.
+ACCEPT_SHARE: Final = 0.3  # Of the members that get a bad leader's ACCEPT of another's value.
 FORWARD_MS: Final = 5_000  # How wrong a wrong clock is; far beyond the tolerance.
 
 
@@ -69,6 +71,9 @@ class Adversary:
     def reaches(self, other: SimNode) -> bool:
         """Whether messages to and from another node pass at all right now."""
         return True
+
+    def hears(self, event: Event) -> None:
+        """Anything arrives at it, before its machine gets it."""
 
     def tick(self) -> None:
         """Every ``TICK_MS`` while it is up."""
@@ -110,12 +115,12 @@ class Adversary:
         return sign_ballot(fact, who.address, 0, who.signer)
 
     def proposal(
-        self, like: Proposal, value: Value, pr: int, reasons: tuple[Voteproof, ...]
+        self, point: Point, value: Value, pr: int, reasons: tuple[Voteproof, ...]
     ) -> Proposal:
-        """An own proposal at the point of another one."""
+        """An own proposal of any value."""
         who = self.node.identity
         return sign_proposal(
-            like.point,
+            point,
             value,
             pr=pr,
             justification=reasons,
@@ -140,7 +145,7 @@ class Equivocator(Adversary):
                 self.heard.append(message)
                 value = dataclasses.replace(message.value, time_ms=message.value.time_ms + 1)
                 pr, reasons = message.pr, message.justification
-                twin = self.proposal(message, value, pr, reasons)
+                twin = self.proposal(message.point, value, pr, reasons)
                 self.heard.append(twin)
                 self.to_halves(message, twin)
                 for one in (message, twin):
@@ -232,26 +237,87 @@ class Forger(Adversary):
 
 
 class BadLeader(Adversary):
-    """As leader of a later round proposes what it must not: fresh values, wrong rounds, no reasons."""
+    """Leads later rounds with what it must not: fresh values, wrong rounds, no reasons.
+
+    It keeps its ACCEPTs of other values from most members, so that rounds are lost, proposes as soon as
+    somebody enters a round that it leads, and votes for its own value with whoever follows it.
+    """
+
+    def __init__(self, cluster: Cluster, node: SimNode) -> None:
+        super().__init__(cluster, node)
+        self._values: deque[Value] = deque(maxlen=HEARD_MAX)
+        self._bad: deque[Hash] = deque(maxlen=HEARD_MAX)
+        self._led: deque[tuple[int, int]] = deque(maxlen=HEARD_MAX)
 
     def publishes(self, message: Published) -> None:
-        if not (isinstance(message, Proposal) and self.own(message)):
-            self.to_all(message)
+        match message:
+            case Proposal(round=round_) if self.own(message):
+                if round_ > 0:
+                    self._lead(message.height, round_, message.justification)
+                elif self.random.random() < 0.5:
+                    self.to_all(message)
+            case Voteproof(fact=fact) if fact.block is not None:
+                pass  # Nobody learns from it what was decided.
+            case Ballot(fact=fact) if self.own(message) and fact.stage is Stage.ACCEPT:
+                event = self.heard_event(message)
+                for target in self.others():
+                    if self.random.random() < ACCEPT_SHARE:
+                        self.cluster.send(self.node, target, event)
+            case _:
+                self.to_all(message)
+
+    def answers(self, reply: Reply) -> Reply | None:
+        return None if isinstance(reply, VotesAnswer) else reply
+
+    def hears(self, event: Event) -> None:
+        match event:
+            case Heard(message=Proposal(value=value)):
+                self._values.append(value)
+            case Heard(message=Voteproof(fact=fact) as vp) if fact.block is None:
+                self._lead(fact.height, fact.round + 1, (vp,))
+            case Heard(message=Ballot(fact=fact)) if fact.value in self._bad:
+                self.to_all(self.ballot(fact))
+            case _:
+                pass
+
+    def _lead(self, height: int, round_: int, reasons: tuple[Voteproof, ...]) -> None:
+        """A bad proposal at a point that this member leads, once."""
+        values = [value for value in self._values if value.height == height]
+        kernel = self.node.machine.kernel if self.node.machine is not None else None
+        if not values or kernel is None or (height, round_) in self._led:
             return
-        value = dataclasses.replace(message.value, time_ms=message.value.time_ms + 7)
-        reasons = message.justification
-        bad = [
-            self.proposal(message, value, FRESH, reasons),
-            self.proposal(message, value, FRESH, ()),
-            self.proposal(message, value, FRESH, reasons[1:]),
-            self.proposal(message, value, message.pr, reasons),
-            self.proposal(message, message.value, message.pr, reasons[:-1]),
-        ]
-        if message.round > 0:
-            bad.append(self.proposal(message, value, message.round - 1, reasons))
-        chosen = self.random.choice(bad)
-        self.to_all(chosen)
-        self.to_all(self.ballot(init_fact(chosen.point, chosen.value.hash)))
+        if not kernel.chain.tip.height - 1 <= height <= kernel.chain.tip.height + 2:
+            return
+        if kernel.chain.leader(height, round_).instance != self.node.identity.instance:
+            return
+        self._led.append((height, round_))
+        old = self.random.choice(values)
+        fresh = dataclasses.replace(old, time_ms=old.time_ms + self.random.randint(1, 20))
+        value, pr, chosen = self.random.choice(
+            (
+                (fresh, FRESH, reasons),
+                (fresh, FRESH, ()),
+                (fresh, FRESH, reasons[1:]),
+                (fresh, round_ - 1, reasons),
+                (old, round_ - 1, ()),
+                (old, FRESH, reasons),
+            )
+        )
+        point = Point(height=height, round=round_)
+        self._bad.append(value.hash)
+        self.to_all(self.proposal(point, value, pr, chosen))
+        self.to_all(self.ballot(init_fact(point, value.hash)))
+
+
+class Parrot(Adversary):
+    """Signs whatever it hears anybody sign, contradictions and all."""
+
+    def hears(self, event: Event) -> None:
+        match event:
+            case Heard(message=Ballot(fact=fact)) if event.source != self.node.identity.instance:
+                self.to_all(self.ballot(fact))
+            case _:
+                pass
 
 
 class Withholder(Adversary):
@@ -269,7 +335,7 @@ class Withholder(Adversary):
             )
             seals = (*message.value.seals, seal.hash)
             value = dataclasses.replace(message.value, seals=seals)
-            self.to_all(self.proposal(message, value, FRESH, message.justification))
+            self.to_all(self.proposal(message.point, value, FRESH, message.justification))
             return
         self.to_all(message)
 
@@ -340,6 +406,7 @@ NAMES: Final[dict[str, type[Adversary]]] = {
     "stale": Stale,
     "forger": Forger,
     "bad-leader": BadLeader,
+    "parrot": Parrot,
     "withholder": Withholder,
     "liar": Liar,
     "clock-ahead": ClockAhead,

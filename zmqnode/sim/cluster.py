@@ -22,6 +22,7 @@ from zmqnode.sim.application import ToyApp, genesis_block
 from zmqnode.sim.checkers import Checkers, Violation
 from zmqnode.sim.clients import SimClients
 from zmqnode.sim.disk import SimDisk, Stored
+from zmqnode.sim.hushing import tells
 from zmqnode.sim.network import SimNetwork
 from zmqnode.sim.node import SimNode
 from zmqnode.sim.plan import Disk, Plan
@@ -237,11 +238,16 @@ class Cluster:
             if end.adversary is not None and not end.adversary.reaches(other):
                 return
         source, goal = sender.identity.member, target.identity.member
-        self.network.send(source, goal, self._deliver, target, event)
+        if not self._hushed(goal, event):
+            self.network.send(source, goal, target.receive, event)
 
-    @staticmethod
-    def _deliver(target: SimNode, event: Event) -> None:
-        target.receive(event)
+    def _hushed(self, member: int, event: Event) -> bool:
+        """Whether the plan keeps this from a member."""
+        if self.healed or not self.plan.hushes:
+            return False
+        return any(
+            member in hush.targets and tells(event, hush.height) for hush in self.plan.hushes
+        )
 
     def send_to_instance(self, sender: SimNode, instance: PublicKey, event: Event) -> None:
         """To whoever answers for an instance key (one of the twins)."""
@@ -254,6 +260,8 @@ class Cluster:
     def send_back(self, sender: SimNode, asker: SimNode, life: int, event: Event) -> None:
         """An answer, to that life of the asker only."""
         source, goal = sender.identity.member, asker.identity.member
+        if self._hushed(goal, event):
+            return
         self.network.send(source, goal, asker.receive_in, life, event)
 
     # What nodes report.

@@ -19,6 +19,7 @@ from zmqnode.sim.plan import (
     Cut,
     Disk,
     Execution,
+    Hush,
     Links,
     Plan,
 )
@@ -95,6 +96,14 @@ def _partition(draft: Draft) -> None:
         rest = tuple(node for node in range(draft.nodes) if node not in one)
         for sources, targets in ((one, rest), (rest, one)):
             draft.add("cuts", Cut(start_ms=start, end_ms=end, sources=sources, targets=targets))
+
+
+def _hush(draft: Draft) -> None:
+    """All but one or two honest ones are kept from knowing that a height was decided."""
+    knowing = draft.random.randint(1, max(1, (draft.nodes - 1) // 3))
+    targets = draft.random.sample(range(draft.nodes), max(0, draft.nodes - knowing))
+    height = draft.random.randint(1, max(1, draft.heights - 6))
+    draft.add("hushes", Hush(height=height, targets=tuple(sorted(targets))))
 
 
 def _crash_of(draft: Draft, node: int) -> Crash:
@@ -206,6 +215,7 @@ MISHAPS: Final[dict[str, Callable[[Draft], None]]] = {
     "duplicate": _duplicate,
     "cut": _cut,
     "partition": _partition,
+    "hush": _hush,
     "crash": _crash,
     "power": _power,
     "dead": _dead,

@@ -131,6 +131,8 @@ class SimNode:
         """An event arrives, now or once a slow sync is done."""
         if self.machine is None:
             return
+        if self.adversary is not None:
+            self.adversary.hears(event)
         if self._waiting is not None:
             if len(self._inbox) < INBOX_MAX:
                 self._inbox.append(event)

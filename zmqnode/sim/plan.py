@@ -43,6 +43,18 @@ class Cut:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Hush:
+    """Until the faults end, ``targets`` are told nothing that shows that a height was decided at round 0.
+
+    No ACCEPT of (height, 0), no ACCEPT VP of the height, nothing of later heights: the adversary that
+    knows best which messages to lose. They have to go on to round 1 while others have a block.
+    """
+
+    height: int
+    targets: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Crash:
     """A node (or all) loses power and is started again.
 
@@ -130,6 +142,7 @@ class Plan:
     seal_ttl_ms: int = 60_000
     links: Links = Links()
     cuts: tuple[Cut, ...] = ()
+    hushes: tuple[Hush, ...] = ()
     crashes: tuple[Crash, ...] = ()
     dead: tuple[Crash, ...] = ()  # Never started again; down_ms is not read.
     clocks: tuple[int, ...] = ()  # Offset of each node's wall clock, ms; missing ones 0.
@@ -154,6 +167,7 @@ class Plan:
             or self.links.duplicate
             or self.links.reorder
             or self.cuts
+            or self.hushes
             or self.crashes
             or self.dead
             or self.jumps
