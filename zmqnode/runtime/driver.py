@@ -1,9 +1,10 @@
-"""Drives the machine: an inbox, one journal write and one sync a turn, then what the core asked for.
+"""Drives the machine: an inbox, one journal write and one sync a turn, then what the core asked
+for.
 
-A turn takes every event that is there, steps the machine, and collects. All records of the turn are synced before
-the first of its messages leaves: the contract of core.effects, at the price of one fdatasync for
-however many votes. Executions run between turns in slices, seal by seal, so that votes are looked at in between.
-"""
+A turn takes every event that is there, steps the machine, and collects. All records of the turn are
+synced before the first of its messages leaves: the contract of core.effects, at the price of one
+fdatasync for however many votes. Executions run between turns in slices, seal by seal, so that
+votes are looked at in between."""
 
 from __future__ import annotations
 
@@ -112,7 +113,7 @@ class Driver:
             self._take_turn()
         except Damaged as error:
             self._disk_failed(error)
-        except Exception as error:  # The driver is where our own faults end (STYLE: an assert).
+        except Exception as error:  # noqa: BLE001 - our own faults end here, as BROKEN
             self._crashed(error)
 
     def _take_turn(self) -> None:
@@ -157,6 +158,11 @@ class Driver:
             self._outside.perform(effect)
         else:
             self._outside.perform(effect)
+
+    def break_down(self, cause: str, way_out: str) -> None:
+        """Stop voting for good; keep answering."""
+        self._inbox.clear()
+        self.post(Faulted(cause=cause, way_out=way_out))
 
     def fail(self, error: Damaged) -> None:
         """The store failed: stop voting, keep answering."""
@@ -222,7 +228,7 @@ class Driver:
         except Damaged as error:
             self._running = None
             self._disk_failed(error)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - as above
             self._crashed(error)
 
     def _run_slice(self) -> None:

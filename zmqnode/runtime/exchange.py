@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from zmqnode.app import App
+from zmqnode.base.ballot import Ballot
 from zmqnode.base.block import decode_block
 from zmqnode.base.codec import decode_as, encode
 from zmqnode.base.exchange import (
@@ -21,7 +22,6 @@ from zmqnode.base.exchange import (
     VotesAnswer,
     VotesWanted,
 )
-from zmqnode.base.ballot import Ballot
 from zmqnode.base.hashes import Hash
 from zmqnode.base.keys import PublicKey, verify
 from zmqnode.base.proposal import Proposal

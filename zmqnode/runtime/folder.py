@@ -1,9 +1,8 @@
 """The data folder: its lock, its keys, and what binds it to this machine.
 
-An instance key exists in one place only. It is made where the folder has neither key, journal nor store, and
-bound to the machine's id and the key file's inode: a copied folder or a moved disk is noticed at the next start,
-and the node then signs nothing that could be a second vote.
-"""
+An instance key exists in one place only. It is made where the folder has neither key, journal nor
+store, and bound to the machine's id and the key file's inode: a copied folder or a moved disk is
+noticed at the next start, and the node then signs nothing that could be a second vote."""
 
 from __future__ import annotations
 
@@ -12,9 +11,8 @@ import os
 from pathlib import Path
 from typing import Final
 
-from zmqnode.base.keys import PrivateKey
+from zmqnode.base.keys import PrivateKey, parse_private
 from zmqnode.config.secret import read_secret_file, write_secret_file
-from zmqnode.base.keys import parse_private
 from zmqnode.errors import Invalid, Refused
 
 INSTANCE_FILE: Final = "instance.key"

@@ -1,9 +1,8 @@
 """The chain on this machine: executes values, commits blocks, reads them back.
 
-An execution runs seal by seal over the state after its parent, which may itself be an executed block that
-is not committed yet: reads go through the overlays first, the store second. Its result stays until a block of
-its height is committed; then one is promoted and the others are dropped.
-"""
+An execution runs seal by seal over the state after its parent, which may itself be an executed
+block that is not committed yet: reads go through the overlays first, the store second. Its result
+stays until a block of its height is committed; then one is promoted and the others are dropped."""
 
 from __future__ import annotations
 

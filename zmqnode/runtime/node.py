@@ -11,14 +11,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from zmqnode.app import App, load_app
-from zmqnode.base.codec import decode, encode
-from zmqnode.base.genesis import check_genesis
-from zmqnode.base.hashes import Hash, sha256
-from zmqnode.base.keys import PrivateKey, public_text, verify
+from zmqnode.app import App
+from zmqnode.base.hashes import Hash
+from zmqnode.base.keys import public_text, verify
 from zmqnode.base.signing import Domain, Signer
 from zmqnode.config import Config
-from zmqnode.config.genesis import load_genesis
 from zmqnode.core.effects import (
     AnswerClient,
     Break,
@@ -32,11 +29,11 @@ from zmqnode.core.events import Booted, StopAsked
 from zmqnode.core.machine import Machine
 from zmqnode.core.records import Recovery
 from zmqnode.core.world import MachineConfig
-from zmqnode.errors import Damaged, Invalid, Refused, ZmqnodeError
-from zmqnode.network import DoorRoute, Endpoints, Introduction, PeerNetwork, new_context
+from zmqnode.errors import Damaged, ZmqnodeError
+from zmqnode.network import DoorRoute, PeerNetwork, new_context
 from zmqnode.network.gate import Strike
-from zmqnode.network.limits import KIB, NetworkLimits
 from zmqnode.network.sockets import Context
+from zmqnode.runtime.assembly import Parts, open_network, read_parts
 from zmqnode.runtime.driver import Driver
 from zmqnode.runtime.exchange import Exchange
 from zmqnode.runtime.folder import DataFolder
@@ -49,6 +46,9 @@ from zmqnode.storage.lmdb import LmdbStore
 
 EXIT_BROKEN: Final = 10
 EXIT_BUG: Final = 70
+BUG_WAY_OUT: Final = (
+    "report the traceback in the log; then restart the node: it resumes from its journal"
+)
 TICK_S: Final = 0.1
 STOP_GRACE_S: Final = 0.05  # Answers under way leave before the sockets close.
 
@@ -114,86 +114,63 @@ class Node:
 
     def _open(self) -> None:
         config = self.config
-        identity = config.privatekey.key()
-        genesis = load_genesis(config.genesis)
-        findings = check_genesis(genesis, verify)
-        if findings:
-            raise Invalid("config_invalid", f"{config.genesis}: {findings[0]}", findings=findings)
-        if genesis.network_id != config.network_id:
-            raise Invalid(
-                "network_mismatch",
-                f"node.yml names network {config.network_id}, the genesis {genesis.network_id}",
-                hint="use the genesis file of this network",
-            )
-        app = self._load_app()
-        if (app.name, app.version) != (genesis.app, genesis.app_version):
-            raise Invalid(
-                "config_invalid",
-                f"the genesis is for app {genesis.app} version {genesis.app_version}, "
-                f"this is {app.name} version {app.version}",
-                hint="run the app the network was made for",
-            )
-        member = genesis.suffrage.by_address.get(config.address)
-        if member is not None and member.publickey != identity.public:
-            raise Invalid(
-                "key_invalid",
-                f"the private key is not the one of {config.address} in the genesis",
-                hint=f"its public key must be {public_text(member.publickey)}",
-            )
+        parts = read_parts(config, self._app)
         folder = self._folder = DataFolder(config.data)
         store = self._store = LmdbStore(
             folder.store, on_durable=self._durable, on_failure=self._store_failed
         )
-        self.ledger = Ledger(store, app, genesis)
-        notebook = self._notebook = Notebook(folder.journal)
-        domain = Domain(network_id=genesis.network_id, genesis=self.ledger.genesis_hash)
+        self.ledger = Ledger(store, parts.app, parts.genesis)
+        self._notebook = Notebook(folder.journal)
+        domain = Domain(network_id=parts.genesis.network_id, genesis=self.ledger.genesis_hash)
         signer = Signer(folder.instance, domain)
         machine = Machine(
             MachineConfig(
                 address=config.address,
                 signer=signer,
-                params=genesis.params,
+                params=parts.genesis.params,
                 domain=domain,
                 verify=verify,
             )
         )
-        self.driver = Driver(machine, notebook, self.ledger, self, self._loop, self._crashed)
+        self.driver = Driver(machine, self._notebook, self.ledger, self, self._loop, self._crashed)
         self.exchange = Exchange(
             domain=domain,
-            app=app,
+            app=parts.app,
             store=store,
             post=self.driver.post,
             known=self._knows,
             log=self._log,
         )
-        self._open_network(identity, folder, domain)
-        assert self._network is not None
-        self.standing = Standing(
-            driver=self.driver,
-            ledger=self.ledger,
-            network=self._network,
-            signer=signer,
-            address=config.address,
-            identity=identity.public,
-            admin=folder.admin.public,
-            url=config.url.url,
-            params=genesis.params,
-            faults=config.faults,
-            stop=self.stop,
+        self._context = new_context()
+        self._network = open_network(
+            config, parts, self.ledger, folder.instance, self.exchange, self._context, self._loop
         )
-        self._door = self._network.open_door(self)
-        self.queries = Queries(self.standing, self._door)
+        self._open_door(parts, signer, folder)
+        self._dial()
         folder.write_pid()
         self._running = True
         self.driver.start(Booted(recovery=self._recovery()))
         self._tick()
         self._log("info", f"started {config.address} at {config.url.url}")
 
-    def _load_app(self) -> App:
-        if isinstance(self._app, App):
-            return self._app
-        folders = [*self.config.app_path, self.config.file.parent, Path.cwd()]
-        return load_app(self._app or self.config.app, folders)
+    def _open_door(self, parts: Parts, signer: Signer, folder: DataFolder) -> None:
+        config = self.config
+        assert self.driver is not None and self._network is not None
+        self.standing = Standing(
+            driver=self.driver,
+            ledger=self.ledger,
+            network=self._network,
+            signer=signer,
+            address=config.address,
+            identity=parts.identity.public,
+            admin=folder.admin.public,
+            url=config.url.url,
+            params=parts.genesis.params,
+            faults=config.faults,
+            stop=self.stop,
+        )
+        self._door = self._network.open_door(self)
+        self.queries = Queries(self.standing, self._door)
 
     def _recovery(self) -> Recovery:
         assert self._notebook is not None and self._folder is not None
@@ -215,50 +192,12 @@ class Node:
             bound=self._folder.bound,
         )
 
-    def _open_network(self, identity: PrivateKey, folder: DataFolder, domain: Domain) -> None:
-        config, ledger = self.config, self.ledger
-        suffrage = ledger.suffrages[-1][1]
-        listed = {str(member.address): member.publickey for member in suffrage.members}
-        listed.setdefault(str(config.address), identity.public)
-        params = load_genesis(config.genesis).params
-        self._context = new_context()
-        self._network = PeerNetwork(
-            self._context,
-            self._loop,
-            introduction=Introduction(
-                network_id=config.network_id,
-                genesis=ledger.genesis_hash,
-                params=sha256(encode_params(params)),
-                app=ledger.app.name,
-                app_version=ledger.app.version,
-                address=str(config.address),
-                instance=folder.instance.public,
-                incarnation=bytes(8),
-                url=config.url.url,
-                publish_port=config.publish.port,
-            ),
-            identity=identity,
-            instance=folder.instance,
-            endpoints=Endpoints(
-                ip=config.url.host,
-                door=config.url.port,
-                peers=config.peers.port,
-                publish=config.publish.port,
-            ),
-            listed=listed,
-            hooks=self.exchange,
-            limits=NetworkLimits(
-                door_bytes_max=params.seal_bytes_max + 4 * KIB,
-                peer_bytes_max=params.block_bytes_max + 2 * 1024 * KIB,
-                seals_bytes_max=params.seal_bytes_max + 1024 * KIB,
-                # A local network under fault injection has no rate limit for its clients.
-                door_messages_rate=None if config.faults else NetworkLimits().door_messages_rate,
-            ),
-            decode=decode,
-        )
+    def _dial(self) -> None:
+        """Dial every other member; who is not there yet is tried until it is."""
+        assert self._network is not None
         self.exchange.network = self._network
-        for member in suffrage.members:
-            if member.url != config.url.url:
+        for member in self.ledger.suffrages[-1][1].members:
+            if member.url != self.config.url.url:
                 self._network.connect(str(member.address), member.url)
 
     # Outside: what the driver hands on.
@@ -324,10 +263,13 @@ class Node:
         self._loop.call_soon_threadsafe(fail)
 
     def _crashed(self, error: BaseException) -> None:
-        """A bug of ours: vote no more; the process ends with its report."""
-        self.crash = error
+        """A bug of ours: vote no more, keep answering; a second one ends the process."""
+        first, self.crash = self.crash, error
+        self.logger.critical("a bug stopped this node from voting", exc_info=error)
+        if first is None and self.driver is not None:
+            self.driver.break_down(f"a bug: {type(error).__name__}: {error}", BUG_WAY_OUT)
+            return
         self._exit_code = EXIT_BUG
-        self.logger.critical("a bug stopped this node", exc_info=error)
         if self.driver is not None:
             self.driver.close()
         self._ended.set()
@@ -437,13 +379,3 @@ class Node:
             loop.add_signal_handler(name, node.stop)
         async with node:
             return await node.stopped()
-
-
-def encode_params(params: object) -> bytes:
-    """Canonical bytes of the chain's parameters, for the hello."""
-    from zmqnode.base.codec import pack, to_wire
-
-    return pack(to_wire(params))
-
-
-__all__ = ["EXIT_BROKEN", "EXIT_BUG", "Node", "Refused", "encode"]
