@@ -1,8 +1,8 @@
 """The core with one rule taken out at a time, and the faults that make the hole show.
 
-A simulator that passes everything proves nothing; each mutant here must be caught by the checkers named
-with it, within a bounded number of seeds, under a plan that the true core survives. Mutants replace
-methods of the core's parts; the core itself has no switches.
+A simulator that passes everything proves nothing; each mutant here must be caught by the checkers
+named with it, within a bounded number of seeds, under a plan that the true core survives. Mutants
+replace methods of the core's parts; the core itself has no switches.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def torn(seed: int) -> Plan:
 
 
 def split(seed: int) -> Plan:
-    """A member is dead, executions often take longer than any allowance: rounds without a decision."""
+    """A member is dead, executions outlast their allowance: rounds without a decision."""
     return base(
         seed,
         heights=6,
@@ -154,7 +154,7 @@ def misled(seed: int) -> Plan:
 
 
 def drifting(seed: int) -> Plan:
-    """The application gives another result from a member's second life on, in a round that is lost."""
+    """From a member's second life on the application gives another result; rounds are lost."""
     crash = Crash(node=2, trigger="accept", count=1 + seed % 6, after=True, down_ms=1, tail="kept")
     return base(
         seed,
@@ -352,7 +352,9 @@ MUTANTS = (
     Mutant(name="R8", remove=_no_r8, plan=lossy, caught_by=("progress",)),
     Mutant(name="D1", remove=_no_d1, plan=calm, caught_by=("durable",)),
     Mutant(name="D2", remove=_no_d2, plan=outages, caught_by=(*VOTES, "broken")),
-    Mutant(name="D2 blocks", remove=_no_d2_blocks, plan=drifting, caught_by=("two-results",), seeds=40),
+    Mutant(
+        name="D2 blocks", remove=_no_d2_blocks, plan=drifting, caught_by=("two-results",), seeds=40
+    ),
     Mutant(name="D3", remove=_no_d3, plan=blackouts, caught_by=(*VOTES, "progress", "certificate")),
     Mutant(name="D3 INIT VP", remove=_no_d3_init, plan=calm, caught_by=("certificate",)),
     Mutant(name="D5", remove=_no_d5, plan=calm, caught_by=("content",)),
@@ -362,9 +364,7 @@ MUTANTS = (
     Mutant(name="one ACCEPT", remove=_no_one_accept, plan=split, caught_by=VOTES),
     Mutant(name="exactly once", remove=_no_exactly_once, plan=calm, caught_by=("exactly-once",)),
     Mutant(name="quorum", remove=_small_quorum, plan=calm, caught_by=("voteproof",)),
-    Mutant(
-        name="voteproofs", remove=_unchecked_voteproofs, plan=forged, caught_by=("voteproof",)
-    ),
+    Mutant(name="voteproofs", remove=_unchecked_voteproofs, plan=forged, caught_by=("voteproof",)),
     Mutant(
         name="ballots", remove=_unchecked_ballots, plan=forged, caught_by=("voteproof", "relay")
     ),
@@ -374,5 +374,3 @@ MUTANTS = (
 def names(mutants: Iterable[Mutant] = MUTANTS) -> list[str]:
     """For test ids."""
     return [mutant.name for mutant in mutants]
-
-

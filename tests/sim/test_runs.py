@@ -61,7 +61,7 @@ def short(seed: int, **changes: object) -> Plan:
 @pytest.mark.parametrize("tail", ["lost", "partly", "kept"])
 @pytest.mark.parametrize("after", [False, True])
 def test_one_node_may_die_at_every_effect(tail: str, after: bool) -> None:
-    """Goal: no effect is a bad one to die at. Method: before or after each of the first 120 of it."""
+    """Goal: no effect is a bad one to die at. Method: each of the first 120."""
     for count in range(120):
         crash = Crash(node=1, trigger="effect", count=count, after=after, down_ms=30, tail=tail)
         outcome = run_plan(short(7, crashes=(crash,)))
@@ -70,8 +70,8 @@ def test_one_node_may_die_at_every_effect(tail: str, after: bool) -> None:
 
 @pytest.mark.parametrize("tail", ["lost", "kept"])
 def test_all_may_die_at_every_effect(tail: str) -> None:
-    """Goal: a power cut loses no decision. Method: all at once, at each of the first 400 effects."""
-    for count in range(0, 400):
+    """Goal: a power cut loses no decision. Method: all at once, at each of 400 effects."""
+    for count in range(400):
         crash = Crash(node=ALL, trigger="effect", count=count, down_ms=30, tail=tail)
         outcome = run_plan(short(11, crashes=(crash,)))
         assert outcome.violation is None, f"effect {count}: {outcome.violation}"
@@ -80,7 +80,7 @@ def test_all_may_die_at_every_effect(tail: str) -> None:
 @pytest.mark.parametrize("trigger", ["init", "accept"])
 @pytest.mark.parametrize("after", [False, True])
 def test_a_vote_is_the_last_thing_a_member_does(trigger: str, after: bool) -> None:
-    """Goal: dying between INIT and ACCEPT is survived. Method: each of the first votes of each member."""
+    """Goal: dying between INIT and ACCEPT is survived. Method: each member's first votes."""
     for node in range(4):
         for count in range(1, 5):
             crash = Crash(node=node, trigger=trigger, count=count, after=after, down_ms=200)

@@ -1,4 +1,4 @@
-"""``sim``: whole clusters of the real core in a seeded, faulty world; failing seeds as trace files."""
+"""``sim``: whole clusters of the real core in a seeded, faulty world; failing seeds as files."""
 
 from __future__ import annotations
 

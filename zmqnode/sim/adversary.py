@@ -1,7 +1,8 @@
 """Members that betray, by name. Each runs the honest machine and lies about what comes out of it.
 
-A traitor owns its own instance key and nothing else: it signs whatever it likes with that key, and may
-replay, withhold and misdirect anything it has seen. At most f members of a run are traitors (or dead).
+A traitor owns its own instance key and nothing else: it signs whatever it likes with that key, and
+may replay, withhold and misdirect anything it has seen. At most f members of a run are traitors (or
+dead).
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ class Adversary:
     def __init__(self, cluster: Cluster, node: SimNode) -> None:
         self.cluster = cluster
         self.node = node
-        self.random = Random(cluster.random.random())  # noqa: S311
+        self.random = Random(cluster.random.random())
         self.heard: deque[Published] = deque(maxlen=HEARD_MAX)
 
     # What the honest machine inside asks for.
@@ -201,7 +202,7 @@ class Stale(Adversary):
 
 
 class Forger(Adversary):
-    """Ballots in the names of others, of foreign keys, with broken signatures; hollow voteproofs."""
+    """Ballots in others' names, of foreign keys, with broken signatures; hollow voteproofs."""
 
     def publishes(self, message: Published) -> None:
         self.to_all(message)
@@ -239,8 +240,9 @@ class Forger(Adversary):
 class BadLeader(Adversary):
     """Leads later rounds with what it must not: fresh values, wrong rounds, no reasons.
 
-    It keeps its ACCEPTs of other values from most members, so that rounds are lost, proposes as soon as
-    somebody enters a round that it leads, and votes for its own value with whoever follows it.
+    It keeps its ACCEPTs of other values from most members, so that rounds are lost, proposes as
+    soon as somebody enters a round that it leads, and votes for its own value with whoever follows
+    it.
     """
 
     def __init__(self, cluster: Cluster, node: SimNode) -> None:
@@ -427,5 +429,3 @@ def corrupt(cluster: Cluster) -> None:
             node.honest = False
             node.adversary = kind(cluster, node)
             node.adversary.begin()
-
-

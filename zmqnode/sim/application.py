@@ -1,6 +1,7 @@
 """A toy application: the state is a hash chain over the seals, the suffrage never changes.
 
-It is deterministic, unless a plan makes one node drift: then its results differ from some height on.
+It is deterministic, unless a plan makes one node drift: then its results differ from some height
+on.
 """
 
 from __future__ import annotations

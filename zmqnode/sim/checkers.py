@@ -199,7 +199,7 @@ class Checkers:
     # Without faults.
 
     def missed_nothing(self, honest: Sequence[PublicKey], heights: int) -> None:
-        """In a run without faults every instance signs INIT and ACCEPT at round 0 of each height."""
+        """Without faults every instance signs INIT and ACCEPT at round 0 of each height."""
         for height in range(1, heights + 1):
             for own in honest:
                 for stage in (Stage.INIT, Stage.ACCEPT):

@@ -1,4 +1,4 @@
-"""Simulated clients: sign seals over time, send each to a few members and again until it is committed."""
+"""Simulated clients: sign seals, send each to a few members, and again until it is committed."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def sign_seal(key: SimKey, domain: Domain, created_at_ms: int, nonce: bytes, nam
 
 
 class SimClients:
-    """All clients of a run. ``open``: seals not committed yet, with the time they expire at (wall)."""
+    """All clients of a run. ``open``: seals not committed yet, and when they expire (wall)."""
 
     def __init__(self, cluster: Cluster, plan: Clients, random: Random) -> None:
         self._cluster = cluster

@@ -1,4 +1,4 @@
-"""A whole cluster in virtual time: builds the nodes of a plan, lets its faults happen, runs to the goal."""
+"""A whole cluster in virtual time: builds a plan's nodes, lets its faults happen, runs it."""
 
 from __future__ import annotations
 
@@ -33,8 +33,9 @@ from zmqnode.sim.transcript import Teller, Transcript
 
 NETWORK_ID: Final = "simulated"
 EPOCH_MS: Final = 1_790_000_000_000  # Wall clock at virtual time 0.
-# No run may drown in messages: of each node to each other one so many a virtual second (t_r is at least
-# 20 ms, and a round's worth of ballots goes out then) and so many a height, beside a free amount.
+# No run may drown in messages: of each node to each other one so many a virtual second (t_r is at
+# least 20 ms, and a round's worth of ballots goes out then) and so many a height, beside a free
+# amount.
 MESSAGES_A_SECOND: Final = 700
 MESSAGES_A_HEIGHT: Final = 150
 MESSAGES_FREE: Final = 20_000
@@ -75,7 +76,7 @@ class Cluster:
         self, plan: Plan, *, make: MachineMaker = Machine, tell: Teller | None = None
     ) -> None:
         self.plan = plan
-        self.random = Random(plan.seed)  # noqa: S311 - chance that can be repeated is the point.
+        self.random = Random(plan.seed)
         self.timeline = Timeline()
         self.transcript = Transcript(tell)
         self.keys = KeyTable()
@@ -101,7 +102,7 @@ class Cluster:
         for node in self.nodes:
             self._instances.setdefault(node.identity.instance, []).append(node)
         self.power = Power(self, plan.crashes, plan.dead)
-        self.clients = SimClients(self, plan.clients, Random(self.random.random()))  # noqa: S311
+        self.clients = SimClients(self, plan.clients, Random(self.random.random()))
         self._violation: Violation | None = None
         self._done = False
 
@@ -215,8 +216,8 @@ class Cluster:
         event = PeerLost(instance=node.identity.instance)
         for peer in self.nodes:
             if peer is not node and peer.machine is not None:
-                delay_us = 0 if self.random.random() < 0.5 else self.random.randint(
-                    0, LINK_LOST_MAX_US
+                delay_us = (
+                    0 if self.random.random() < 0.5 else self.random.randint(0, LINK_LOST_MAX_US)
                 )
                 self.timeline.after(delay_us, self._lose, peer, peer.life, node, event)
 

@@ -1,9 +1,10 @@
 """A simulated disk: the journal, of which only the synced part is sure to survive, and the store.
 
-The journal is append-only. A crash keeps everything up to the last sync and, of the rest, a prefix (a
-torn record counts as lost: the real journal cuts it by its checksum). The store commits whole blocks
-some time after the machine did; what it has is durable, and journal records of its heights are
-pruned, all but the watermark. The checkers read the *durable* view here, never the machine's memory.
+The journal is append-only. A crash keeps everything up to the last sync and, of the rest, a prefix
+(a torn record counts as lost: the real journal cuts it by its checksum). The store commits whole
+blocks some time after the machine did; what it has is durable, and journal records of its heights
+are pruned, all but the watermark. The checkers read the *durable* view here, never the machine's
+memory.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Draws plans from seeds: which faults, how hard, when. The names are those of ``sim run --faults``."""
+"""Draws plans from seeds: which faults, how hard, when. The names are those of ``--faults``."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ TAILS: Final = ("lost", "partly", "partly", "kept")
 
 
 class Draft:
-    """A plan in the making: one generator, the span of time that faults fall into, room for faulty."""
+    """A plan in the making: a generator, the time that faults fall into, who may fail."""
 
     def __init__(self, seed: int, nodes: int, heights: int) -> None:
-        self.random = Random(f"zmqnode sim plan {seed}")  # noqa: S311
+        self.random = Random(f"zmqnode sim plan {seed}")
         self.nodes = nodes
         self.heights = heights
         self.interval_ms = self.random.choice((20, 50, 50, 100, 200))
@@ -268,7 +268,7 @@ def draw_plan(seed: int, *, nodes: int = 4, heights: int = 20, faults: tuple[str
 
 
 def _some_of(draft: Draft, seed: int) -> tuple[str, ...]:
-    """Some mishaps, and something for most of the f members that may fail; every tenth seed nothing."""
+    """Some mishaps, and something for most of the f who may fail; every tenth seed nothing."""
     random = draft.random
     if seed % FAULTLESS_EVERY == FAULTLESS_EVERY - 1:
         return ()

@@ -1,4 +1,4 @@
-"""Which messages show that a height was decided: those that a :class:`~zmqnode.sim.plan.Hush` takes."""
+"""Which messages show that a height was decided: those that a Hush of the plan takes."""
 
 from __future__ import annotations
 

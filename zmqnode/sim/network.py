@@ -1,4 +1,4 @@
-"""The simulated network: every copy of a message is delayed, lost, doubled or held back by itself."""
+"""The simulated network: every copy of a message is delayed, lost or doubled by itself."""
 
 from __future__ import annotations
 
@@ -39,9 +39,7 @@ class SimNetwork:
             for cut in self._cuts
         )
 
-    def send(
-        self, source: int, target: int, deliver: Callable[..., None], *arguments: Any
-    ) -> None:
+    def send(self, source: int, target: int, deliver: Callable[..., None], *arguments: Any) -> None:
         """Perhaps plan ``deliver(*arguments)``, once or twice, after a delay."""
         self.sent += 1
         links, draw = self._links, self._random.random

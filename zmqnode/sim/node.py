@@ -1,8 +1,8 @@
 """One simulated instance: a machine, its disk, its application, and its way of dying.
 
-Performs effects as the core's ordering contract says: in order, ``Record`` with ``sync`` a barrier. If the
-disk is slow, whatever follows the barrier waits, and events that arrive meanwhile queue up. Counts every
-effect, so that a plan can let the power fail before or after any of them.
+Performs effects as the core's ordering contract says: in order, ``Record`` with ``sync`` a barrier.
+If the disk is slow, whatever follows the barrier waits, and events that arrive meanwhile queue up.
+Counts every effect, so that a plan can let the power fail before or after any of them.
 """
 
 from __future__ import annotations
@@ -148,7 +148,7 @@ class SimNode:
         assert self.machine is not None
         try:
             effects = self.machine.step(event, self.now_ms)
-        except Exception as error:  # noqa: BLE001 - whatever the core raises is a finding.
+        except Exception as error:
             name = f"{type(error).__name__}: {error}"
             where = _where(error)
             raise Violation("exception", self.disk.height + 1, f"{name} {where}") from error
@@ -169,7 +169,7 @@ class SimNode:
             if faults.armed and faults.strikes(self, after=True):
                 return
             slow = self._disk_model.sync_us
-            if slow and type(effect) is ask.Record and effect.sync:
+            if slow and isinstance(effect, ask.Record) and effect.sync:
                 self._waiting = (effects, at + 1)
                 cluster.timeline.after(slow, self._resume, life)
                 return
@@ -181,6 +181,10 @@ class SimNode:
         effects, at = self._waiting
         self._waiting = None
         self._perform(effects, at)
+        self._drain()
+
+    def _drain(self) -> None:
+        """The events that queued up behind a slow sync, until the next one."""
         while self._inbox and self._waiting is None and self.machine is not None:
             self._step(self._inbox.popleft())
 
@@ -246,9 +250,7 @@ class SimNode:
     def _ask(self, effect: ask.Ask) -> None:
         self.cluster.note(self, type(effect.request).__name__.encode(), effect.instance)
         route = (self, self.life)
-        event = told.Requested(
-            source=self.identity.instance, route=route, request=effect.request
-        )
+        event = told.Requested(source=self.identity.instance, route=route, request=effect.request)
         self.cluster.send_to_instance(self, effect.instance, event)
 
     def _answer(self, effect: ask.Answer) -> None:
@@ -279,7 +281,7 @@ class SimNode:
         event = told.BlocksReceived(
             source=self.identity.instance,
             first=effect.first,
-            blocks=tuple((stored.block, stored.accept) for stored in found),
+            blocks=tuple((s.block, s.accept) for s in found if s.accept is not None),
         )
         if self.adversary is None or self.adversary.serves_blocks():
             self.cluster.send_back(self, asker, life, event)

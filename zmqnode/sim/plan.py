@@ -1,7 +1,7 @@
-"""A plan: everything that will go wrong in one run, as a value that is drawn from a seed or written.
+"""A plan: all that will go wrong in one run, as a value that is drawn from a seed or written.
 
-A plan and the code together fix a run, down to the last byte of its transcript. Plans are JSON, so a
-failing one is a file to keep (a *trace*), to shorten by hand and to run again.
+A plan and the code together fix a run, down to the last byte of its transcript. Plans are JSON, so
+a failing one is a file to keep (a *trace*), to shorten by hand and to run again.
 """
 
 from __future__ import annotations
@@ -44,10 +44,11 @@ class Cut:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hush:
-    """Until the faults end, ``targets`` are told nothing that shows that a height was decided at round 0.
+    """``targets`` are told nothing that shows that a height was decided at round 0.
 
-    No ACCEPT of (height, 0), no ACCEPT VP of the height, nothing of later heights: the adversary that
-    knows best which messages to lose. They have to go on to round 1 while others have a block.
+    No ACCEPT of (height, 0), no ACCEPT VP of the height, nothing of later heights, until the faults
+    end: the adversary that knows best which messages to lose. They have to go on to round 1 while
+    others have a block.
     """
 
     height: int
@@ -60,8 +61,8 @@ class Crash:
 
     Args:
         node: index, or ALL.
-        trigger: what ``count`` counts: "time" (ms), "effect" (the node's effects since the start; of
-            ALL: of all nodes), "init" or "accept" (published ballots of that stage).
+        trigger: what ``count`` counts: "time" (ms), "effect" (the node's effects since the start;
+            of ALL: of all nodes), "init" or "accept" (published ballots of that stage).
         after: with the effect done, or just before it.
         down_ms: until it is started again.
         tail: what becomes of unsynced records: "lost", "partly" (a random prefix stays), "kept";
@@ -124,11 +125,12 @@ class Clients:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """One run. ``heal_ms``: when the last fault ends at the latest; ``bound_ms``: the goal after it.
+    """One run, from its nodes and heights to each single fault.
 
-    Faults also end once the tallest chain is within ``heal_before`` heights of the goal.
-    ``drift_node``: its application gives another result, from that height and that life of the node
-    on (-1: none).
+    ``heal_ms``: when the last fault ends at the latest; ``bound_ms``: how long the goal may take
+    from then on. Faults also end once the tallest chain is within ``heal_before`` heights of the
+    goal. ``drift_node``: its application gives another result, from that height and that life of
+    the node on (-1: none).
     """
 
     seed: int

@@ -51,7 +51,7 @@ class RunReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplayReport:
-    """What came of one trace; ``checker`` None: everything held. ``expected``: its digest before."""
+    """What came of one trace; ``checker`` None: all held. ``expected``: its digest before."""
 
     seed: int
     checker: str | None
