@@ -47,6 +47,7 @@ LIMITS = NetworkLimits(
     rate_strikes_max=500,
     peer_messages_rate=Rate(per_second=500, burst=1000),
     penalty_ms=300,
+    hello_ms=1000,
 )
 
 

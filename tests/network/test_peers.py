@@ -10,12 +10,14 @@ from typing import Any
 
 import pytest
 
-from tests.network.conftest import fleet, joined, until
+from tests.network.conftest import Served, fleet, joined, until
+from tests.network.zmtp import RawCurve
 from zmqnode.base.codec import unpack
 from zmqnode.base.hashes import Hash
 from zmqnode.base.keys import PrivateKey, PublicKey
 from zmqnode.errors import Invalid, Refused
 from zmqnode.network import Fault, NetworkLimits, Strike, Topic, parse_place
+from zmqnode.network.curve import CurveKeys
 
 
 def test_two_nodes_say_hello_publish_ask_and_push() -> None:
@@ -86,8 +88,9 @@ def test_an_unlisted_key_is_told_later_and_gets_in_once_it_is_listed() -> None:
     async def scene() -> None:
         async with fleet("asas", "bsas") as nodes:
             everybody = nodes.listed
-            a, heard_a = nodes.start("asas", listed={"asas": everybody["asas"]})
-            b, heard_b = nodes.start("bsas")
+            quick = NetworkLimits(handshake_ms=500)
+            a, heard_a = nodes.start("asas", listed={"asas": everybody["asas"]}, limits=quick)
+            b, heard_b = nodes.start("bsas", limits=quick)
             with pytest.raises(Refused) as refused:
                 a.connect("bsas", b.introduction.url)
             assert refused.value.code == "not_authorised"
@@ -346,7 +349,7 @@ def test_a_cut_stops_traffic_in_its_direction_until_it_is_healed(by: str) -> Non
 
 def test_strikes_of_the_runtime_cut_a_peer_at_the_bound() -> None:
     async def scene() -> None:
-        limits = NetworkLimits(strikes_max=5, penalty_ms=200)
+        limits = NetworkLimits(strikes_max=5, penalty_ms=200, handshake_ms=500)
         async with fleet("asas", "bsas") as nodes:
             a, heard_a = nodes.start("asas", limits=limits)
             b, heard_b = nodes.start("bsas")
@@ -465,11 +468,59 @@ def test_a_name_to_listen_on_is_resolved() -> None:
 def test_a_peer_cut_by_url_does_not_get_through_its_hello() -> None:
     async def scene() -> None:
         async with fleet("asas", "bsas") as nodes:
-            a, heard_a = nodes.start("asas")
+            a, heard_a = nodes.start("asas", limits=NetworkLimits(hello_ms=500))
             b, _ = nodes.start("bsas")
             a.cut([b.introduction.url], [b.introduction.url])
             b.connect("asas", a.introduction.url)
             await until(lambda: a.guard_stats.cuts[Fault.LATE])
             assert not heard_a.callers
+
+    asyncio.run(scene())
+
+
+def test_what_was_asked_of_a_dead_connection_does_not_precede_the_next_hello() -> None:
+    async def scene() -> None:
+        async with fleet("asas", "bsas") as nodes:
+            a, heard_a = nodes.start("asas")
+            b, heard_b = nodes.start("bsas")
+            await joined(a, b, heard_a, heard_b)
+            port = parse_place(b.introduction.url).port
+            b.close()
+            time.sleep(0.1)  # noqa: ASYNC251 - the loop is busy: a has not noticed yet.
+            answers: list[object] = []
+            for _ in range(10):
+                a.ask(heard_a.ups[0][0].instance, b"stale", 5000, answers.append)
+            again, heard_again = nodes.start("bsas", port=port)
+            await until(lambda: len(heard_a.ups) == 2 and heard_again.callers)
+            assert not again.guard_stats.strikes
+            assert not heard_again.requests
+            assert set(answers) <= {None}
+
+    asyncio.run(scene())
+
+
+@pytest.mark.parametrize("offset", [0, 1, 2])
+def test_nobody_gets_in_on_any_port_while_nothing_answers_for_zap(offset: int) -> None:
+    """CURVE alone admits anybody; without ZAP_ENFORCE_DOMAIN so does a missing handler."""
+
+    async def scene() -> None:
+        async with fleet("asas") as nodes:
+            a, _ = nodes.start("asas")
+            served = Served()
+            served.door = a.open_door(served)
+            keys = CurveKeys.of_identity(nodes.keys["asas"])
+            port = parse_place(a.introduction.url).port + offset
+
+            def shake_hands() -> RawCurve:
+                kind = b"SUB" if offset == 2 else b"DEALER"
+                return RawCurve(
+                    port, server=keys.public, public=keys.public, secret=keys.secret, kind=kind
+                )
+
+            raw = await asyncio.to_thread(shake_hands)
+            raw.socket.close()
+            a._zap.close()
+            with pytest.raises(OSError, match=r"closed|reset|timed out"):
+                await asyncio.to_thread(shake_hands)
 
     asyncio.run(scene())

@@ -89,6 +89,7 @@ class RawCurve:
         while len(data) < size:
             part = self.socket.recv(size - len(data))
             if not part:
+                self.socket.close()
                 raise ConnectionError("closed")
             data += part
         return data
