@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from zmqnode.app import Unexecutable
+from zmqnode.base.block import Block
 from zmqnode.core.effects import Break, Commit, Effect, Execute, Record, Stop
 from zmqnode.core.events import ClockRead, Event, ExecutionFailed, Faulted, Woke
 from zmqnode.core.machine import Machine
@@ -27,7 +28,10 @@ SLICE_MS: Final = 4  # How long an execution holds the loop before votes are loo
 CLOCK_CHECK_MS: Final = 1000
 EXECUTIONS_MAX: Final = 64  # One height has few rounds; far beyond what a run ever queues.
 
-UNEXECUTABLE_WAY_OUT: Final = "the application cannot execute this block on this machine; start it with more memory or a version that can"
+UNEXECUTABLE_WAY_OUT: Final = (
+    "the application cannot execute this block on this machine; "
+    "start it with more memory or a version that can"
+)
 
 
 class Outside(Protocol):
@@ -36,7 +40,7 @@ class Outside(Protocol):
     def perform(self, effect: Effect) -> None:
         """Send, ask, answer, tell."""
 
-    def committed(self, effect: Commit) -> None:
+    def committed(self, block: Block) -> None:
         """A block was committed: tell who waits."""
 
     def turn_over(self) -> None:
@@ -151,8 +155,7 @@ class Driver:
             self._queue.append(effect)
             self._slice_soon()
         elif isinstance(effect, Commit):
-            self.ledger.commit(effect)
-            self._outside.committed(effect)
+            self._outside.committed(self.ledger.commit(effect))
         elif isinstance(effect, Stop):
             self.stopped = True
             self._outside.perform(effect)
