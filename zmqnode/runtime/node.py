@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from zmqnode.app import App
+from zmqnode.base.block import Block
 from zmqnode.base.hashes import Hash
 from zmqnode.base.keys import public_text, verify
 from zmqnode.base.signing import Domain, Signer
@@ -19,7 +20,6 @@ from zmqnode.config import Config
 from zmqnode.core.effects import (
     AnswerClient,
     Break,
-    Commit,
     Effect,
     EnterState,
     ReportEvidence,
@@ -220,10 +220,8 @@ class Node:
             case Stop():
                 self._loop.call_later(STOP_GRACE_S, self._ended.set)
 
-    def committed(self, effect: Commit) -> None:
+    def committed(self, block: Block) -> None:
         """A block is the tip now."""
-        block = self.ledger.block(effect.height)
-        assert block is not None
         self.queries.committed(block)
 
     def turn_over(self) -> None:
