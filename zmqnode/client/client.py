@@ -128,6 +128,12 @@ class Client:
 
     # Asking.
 
+    async def ask(self, request: object, *, timeout_ms: int | None = None) -> Any:
+        """The answer message to a request of ``base.query``, from the first target there is."""
+        await self.chain()
+        limit_ms = timeout_ms or self.timeout_ms
+        return await self._nodes.any(lambda link: link.ask(request, limit_ms))
+
     async def info(self, *, timeout_ms: int | None = None) -> NodeInfo:
         """What a node says of itself; its instance's signature is checked.
 

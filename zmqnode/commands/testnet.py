@@ -1,0 +1,420 @@
+"""``zmqnode testnet``: a local network of real processes, on loopback, for trying and testing."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+
+from zmqnode.commands import local_network, network_status, terminal
+from zmqnode.commands.local_network import LocalNetwork, Member
+from zmqnode.commands.options import JsonOption, TimeoutOption
+from zmqnode.config.limits import TIMEOUT_LONG_MS
+from zmqnode.errors import Invalid, Refused, TimedOut
+
+app = typer.Typer()
+
+SIGNALS: Final = ("KILL", "TERM", "STOP", "CONT")
+POLL_S: Final = 0.05
+FOLLOW_S: Final = 0.2
+REST: Final = "rest"
+
+DirOption = Annotated[
+    Path | None, typer.Option("--dir", metavar="D", help="Default: the testnet in use.")
+]
+NodesArgument = Annotated[
+    list[str] | None, typer.Argument(metavar="[NODE..]", help="Names; none: all.")
+]
+
+
+@app.command()
+def up(
+    folder: DirOption = None,
+    nodes: Annotated[
+        int | None, typer.Option("--nodes", metavar="N", min=1, help="Members; default 4.")
+    ] = None,
+    base_port: Annotated[
+        int | None, typer.Option("--base-port", metavar="P", min=1, max=65_000)
+    ] = None,
+    app_name: Annotated[
+        str | None, typer.Option("--app", metavar="APP", help="kv (the default), MODULE:APP.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="PATH=VALUE", help="params.X, or a key of node.yml."),
+    ] = None,
+    timeout_ms: TimeoutOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a network, or start what is down of one; returns when every address votes."""
+    began = time.monotonic()
+    where = local_network.in_use(folder)
+    if local_network.exists(where):
+        network = local_network.load(where)
+        _same(network, nodes=nodes, app_name=app_name, fixed=[base_port, settings])
+    else:
+        network = local_network.make(
+            where,
+            nodes=nodes or 4,
+            base_port=base_port,
+            app=app_name or "kv",
+            settings=settings or [],
+        )
+    _start(network, network.nodes, timeout_ms or TIMEOUT_LONG_MS, settled=True)
+    _show(network, network.nodes, began, as_json=as_json)
+
+
+@app.command()
+def status(folder: DirOption = None, as_json: JsonOption = False) -> None:
+    """Show what runs and where it stands."""
+    began = time.monotonic()
+    network = local_network.load(local_network.in_use(folder))
+    _show(network, network.nodes, began, as_json=as_json)
+
+
+@app.command()
+def down(
+    folder: DirOption = None,
+    delete: Annotated[bool, typer.Option("--delete", help="Remove the folder, too.")] = False,
+    timeout_ms: TimeoutOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Stop all nodes gracefully."""
+    began = time.monotonic()
+    network = local_network.load(local_network.in_use(folder))
+    local_network.stop(network.nodes, timeout_ms or local_network.STOP_MS)
+    shown = _answer(network, network.nodes, began)
+    if delete:
+        local_network.remove(network)
+    terminal.show(shown, as_json=as_json)
+
+
+@app.command()
+def start(
+    names: NodesArgument = None,
+    folder: DirOption = None,
+    timeout_ms: TimeoutOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Start nodes; returns when each answers."""
+    began = time.monotonic()
+    network = local_network.load(local_network.in_use(folder))
+    nodes = network.chosen(names or [])
+    _start(network, nodes, timeout_ms or TIMEOUT_LONG_MS, settled=False)
+    _show(network, nodes, began, as_json=as_json)
+
+
+@app.command()
+def stop(
+    names: NodesArgument = None,
+    folder: DirOption = None,
+    timeout_ms: TimeoutOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Stop nodes gracefully."""
+    began = time.monotonic()
+    network = local_network.load(local_network.in_use(folder))
+    nodes = network.chosen(names or [])
+    local_network.stop(nodes, timeout_ms or local_network.STOP_MS)
+    _show(network, nodes, began, as_json=as_json)
+
+
+@app.command()
+def restart(
+    names: NodesArgument = None,
+    folder: DirOption = None,
+    timeout_ms: TimeoutOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Stop nodes gracefully and start them again; returns when each answers."""
+    began = time.monotonic()
+    network = local_network.load(local_network.in_use(folder))
+    nodes = network.chosen(names or [])
+    local_network.stop(nodes)
+    _start(network, nodes, timeout_ms or TIMEOUT_LONG_MS, settled=False)
+    _show(network, nodes, began, as_json=as_json)
+
+
+@app.command()
+def kill(
+    names: NodesArgument = None,
+    name: Annotated[
+        str, typer.Option("--signal", metavar="SIGNAL", help="KILL, TERM, STOP or CONT.")
+    ] = "KILL",
+    folder: DirOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Send a signal to nodes: end (KILL, TERM), pause (STOP) or go on (CONT)."""
+    began = time.monotonic()
+    wanted = name.upper().removeprefix("SIG")
+    if wanted not in SIGNALS:
+        raise Invalid("usage", f"{name:.20} is none of {', '.join(SIGNALS)}")
+    network = local_network.load(local_network.in_use(folder))
+    nodes = network.chosen(names or [])
+    pids = [pid for node in nodes if (pid := node.pid) is not None]
+    for node in nodes:
+        local_network.send(node, wanted)
+    if wanted in ("KILL", "TERM"):
+        for pid in pids:
+            local_network.await_end(pid, local_network.STOP_MS / 1000)
+    _show(network, nodes, began, as_json=as_json)
+
+
+@app.command()
+def cut(
+    first: Annotated[str, typer.Argument(metavar="A", help="Nodes, with commas between.")],
+    second: Annotated[str, typer.Argument(metavar="B", help="Nodes, or rest.")],
+    one_way: Annotated[bool, typer.Option("--one-way", help="Only from A to B.")] = False,
+    folder: DirOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Cut all peer traffic between A and B, until heal or restart; clients still get in."""
+    began = time.monotonic()
+    network = local_network.load(local_network.in_use(folder))
+    left = network.chosen(_names(first))
+    right = (
+        tuple(node for node in network.nodes if node not in left)
+        if second == REST
+        else network.chosen(_names(second))
+    )
+    both = [node.name for node in left if node in right]
+    if both:
+        raise Invalid("usage", f"{both[0]} is on both sides of the cut")
+    urls = {"left": [node.url for node in left], "right": [node.url for node in right]}
+    back: list[str] = [] if one_way else urls["right"]
+    for node in left:
+        _mute(node, muted_in=back, muted_out=urls["right"])
+    for node in right:
+        _mute(node, muted_in=urls["left"], muted_out=[] if one_way else urls["left"])
+    _show(network, network.nodes, began, as_json=as_json)
+
+
+@app.command()
+def heal(folder: DirOption = None, as_json: JsonOption = False) -> None:
+    """Undo all cuts."""
+    began = time.monotonic()
+    network = local_network.load(local_network.in_use(folder))
+    for node in network.nodes:
+        _mute(node, muted_in=[], muted_out=[])
+    _show(network, network.nodes, began, as_json=as_json)
+
+
+@app.command()
+def logs(
+    names: NodesArgument = None,
+    follow: Annotated[bool, typer.Option("--follow", help="Go on with what comes.")] = False,
+    folder: DirOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Print the nodes' logs, the last lines first; a stream."""
+    network = local_network.load(local_network.in_use(folder))
+    nodes = network.chosen(names or [])
+    with terminal.streaming():
+        for node, line in _lines(nodes, follow=follow):
+            if as_json:
+                terminal.write(_stdout(), terminal.json_line(_parsed(node, line)))
+            else:
+                terminal.line(f"{node.name} {_plain(line)}")
+
+
+@app.command("load")
+def load_command(
+    rate: Annotated[
+        int, typer.Option("--rate", min=0, help="Operations a second; 0: all it takes.")
+    ] = 100,
+    seconds: Annotated[float, typer.Option("--seconds", min=0.1)] = 10,
+    clients: Annotated[int, typer.Option("--clients", min=1, max=64)] = 4,
+    seal_ops: Annotated[int, typer.Option("--seal-ops", min=1, max=1000)] = 1,
+    to: Annotated[str | None, typer.Option("--to", metavar="NODE", help="To it alone.")] = None,
+    folder: DirOption = None,
+    timeout_ms: TimeoutOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Put the network under load, then look for every operation in the chain."""
+    from zmqnode.commands import load
+
+    network = local_network.load(local_network.in_use(folder))
+    targets = network.chosen([to]) if to is not None else network.nodes
+    report = asyncio.run(
+        load.run(
+            [str(node.folder) for node in targets],
+            load.Plan(
+                rate=rate,
+                seconds=seconds,
+                clients=clients,
+                seal_ops=seal_ops,
+                alone=to is not None,
+                drain_ms=timeout_ms or TIMEOUT_LONG_MS,
+            ),
+        )
+    )
+    terminal.show(report.json(), as_json=as_json)
+
+
+# Together.
+
+
+def _start(
+    network: LocalNetwork, nodes: Sequence[Member], timeout_ms: int, *, settled: bool
+) -> None:
+    """Start nodes and wait until they answer, or until the whole network votes."""
+    started = [(node, process) for node in nodes if (process := local_network.start(node))]
+    try:
+        asyncio.run(_answering(network, nodes, started, timeout_ms, settled=settled))
+    except BaseException:
+        if settled:  # Nothing of what was begun here is left running.
+            for _, process in started:
+                process.kill()
+                process.wait()
+        raise
+
+
+async def _answering(
+    network: LocalNetwork,
+    nodes: Sequence[Member],
+    started: Sequence[tuple[Member, subprocess.Popen[bytes]]],
+    timeout_ms: int,
+    *,
+    settled: bool,
+) -> None:
+    end = time.monotonic() + timeout_ms / 1000
+    while True:
+        for node, process in started:
+            problem = local_network.ended(node, process)
+            if problem is not None:
+                raise problem
+        answers = await network_status.infos(network.nodes if settled else nodes)
+        if settled and network_status.settled(network.nodes, answers):
+            return
+        if not settled and all(info is not None for info in answers):
+            return
+        if time.monotonic() >= end:
+            late = [
+                f"{node.name} {info.state if info is not None else 'silent'}"
+                for node, info in zip(network.nodes if settled else nodes, answers, strict=True)
+            ]
+            text = f"the network is not up within {timeout_ms / 1000:g} s: {', '.join(late)}"
+            raise TimedOut("timeout", text, hint=f"see node.log under {network.folder}")
+        await asyncio.sleep(POLL_S)
+
+
+def _mute(node: Member, *, muted_in: Sequence[str], muted_out: Sequence[str]) -> None:
+    """Cut at one node; one that does not run has no links, and starts without a cut."""
+    from zmqnode.client import Client
+
+    async def ask() -> None:
+        async with Client(str(node.folder)) as client:
+            await client.cut(muted_in, muted_out)
+
+    if node.pid is not None:
+        asyncio.run(ask())
+
+
+def _answer(network: LocalNetwork, nodes: Sequence[Member], began: float) -> dict[str, Any]:
+    answers = asyncio.run(network_status.infos(nodes))
+    return network_status.answer(network, nodes, answers, time.monotonic() - began)
+
+
+def _show(network: LocalNetwork, nodes: Sequence[Member], began: float, *, as_json: bool) -> None:
+    terminal.show(_answer(network, nodes, began), as_panel=network_panel, as_json=as_json)
+
+
+def network_panel(shown: dict[str, Any]) -> Any:
+    """A local network for a person."""
+    from rich.console import Group
+
+    from zmqnode.commands import view
+
+    grid = view.pairs()
+    for name in ("dir", "network_id", "app", "genesis_hash"):
+        grid.add_row(name.replace("_", " "), view.text(shown[name]))
+    columns = ("name", "state", "role", "epoch", "height", "pid", "url", "block_hash")
+    rows = [
+        {
+            key: (node[key][:12] if key == "block_hash" and node[key] else node[key])
+            for key in columns
+        }
+        for node in shown["nodes"]
+    ]
+    return Group(grid, view.table(rows))
+
+
+def _same(
+    network: LocalNetwork, *, nodes: int | None, app_name: str | None, fixed: Sequence[object]
+) -> None:
+    """An existing network is started as it was made."""
+    members = len({node.address for node in network.nodes})
+    other = (
+        (nodes is not None and nodes != members)
+        or (app_name is not None and app_name != network.app)
+        or any(one for one in fixed)
+    )
+    if other:
+        raise Refused(
+            "already_exists",
+            f"{network.folder} is a network of {members} nodes with app {network.app} already",
+            hint="without these options it is started as it is; or take another --dir",
+        )
+
+
+def _names(text: str) -> list[str]:
+    names = [name for name in text.split(",") if name]
+    if not names:
+        raise Invalid("usage", "names of nodes, with commas between them")
+    return names
+
+
+# Logs.
+
+
+def _lines(nodes: Sequence[Member], *, follow: bool) -> Iterator[tuple[Member, str]]:
+    at = {}
+    for node in nodes:
+        log = node.folder / local_network.LOG_FILE
+        at[node.name] = log.stat().st_size if log.exists() else 0
+        yield from ((node, line) for line in local_network.tail(log))
+    while follow:
+        time.sleep(FOLLOW_S)
+        for node in nodes:
+            text, at[node.name] = _read_on(node.folder / local_network.LOG_FILE, at[node.name])
+            yield from ((node, line) for line in text)
+
+
+def _read_on(log: Path, at: int) -> tuple[list[str], int]:
+    """Whole lines from an offset on, and where they end."""
+    try:
+        with log.open("rb") as file:
+            file.seek(at)
+            data = file.read(local_network.LOG_TAIL_BYTES)
+    except OSError:
+        return [], at
+    whole = data[: data.rfind(b"\n") + 1]
+    return whole.decode(errors="replace").splitlines(), at + len(whole)
+
+
+def _parsed(node: Member, line: str) -> dict[str, Any]:
+    try:
+        found = json.loads(line)
+    except ValueError:
+        found = None
+    return {"name": node.name, **(found if isinstance(found, dict) else {"message": line})}
+
+
+def _plain(line: str) -> str:
+    try:
+        found = json.loads(line)
+        return f"{found['at']} {found['level']:7} {found['message']}"
+    except (ValueError, KeyError, TypeError):
+        return line
+
+
+def _stdout() -> Any:
+    import sys
+
+    return sys.stdout
