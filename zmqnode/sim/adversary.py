@@ -50,6 +50,7 @@ class Adversary:
         self.node = node
         self.random = Random(cluster.random.random())
         self.heard: deque[Published] = deque(maxlen=HEARD_MAX)
+        self._echoed: dict[Fact, None] = {}
 
     # What the honest machine inside asks for.
 
@@ -114,6 +115,14 @@ class Adversary:
         """An own ballot of any fact."""
         who = self.node.identity
         return sign_ballot(fact, who.address, 0, who.signer)
+
+    def echo(self, fact: Fact) -> None:
+        """Vote as somebody else did; once, or two of a kind would never stop."""
+        if fact not in self._echoed:
+            if len(self._echoed) >= HEARD_MAX:
+                self._echoed.clear()
+            self._echoed[fact] = None
+            self.to_all(self.ballot(fact))
 
     def proposal(
         self, point: Point, value: Value, pr: int, reasons: tuple[Voteproof, ...]
@@ -278,7 +287,7 @@ class BadLeader(Adversary):
             case Heard(message=Voteproof(fact=fact) as vp) if fact.block is None:
                 self._lead(fact.height, fact.round + 1, (vp,))
             case Heard(message=Ballot(fact=fact)) if fact.value in self._bad:
-                self.to_all(self.ballot(fact))
+                self.echo(fact)
             case _:
                 pass
 
@@ -316,8 +325,8 @@ class Parrot(Adversary):
 
     def hears(self, event: Event) -> None:
         match event:
-            case Heard(message=Ballot(fact=fact)) if event.source != self.node.identity.instance:
-                self.to_all(self.ballot(fact))
+            case Heard(message=Ballot(fact=fact)):
+                self.echo(fact)
             case _:
                 pass
 

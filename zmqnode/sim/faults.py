@@ -26,6 +26,7 @@ from zmqnode.sim.plan import (
 
 EFFECTS_A_HEIGHT: Final = 30  # Of one node, roughly; crashes by effect are drawn from this.
 FAULTLESS_EVERY: Final = 10  # With all faults, every tenth seed has none.
+BOUND_MS: Final = 60_000
 CHANCE: Final = 0.35  # Of each mishap that may be drawn.
 FAILING: Final = 0.8  # Of each of the f members: that it is dead, drifts or betrays.
 TAILS: Final = ("lost", "partly", "partly", "kept")
@@ -261,6 +262,8 @@ def draw_plan(seed: int, *, nodes: int = 4, heights: int = 20, faults: tuple[str
         nodes=nodes,
         heights=heights,
         heal_ms=draft.span_ms + 3_000 if faults else 0,
+        # Every traitor may lead some heights, and after a partition D may stand at its 2 s.
+        bound_ms=BOUND_MS * max(1, (nodes - 1) // 3),
         empty_block_interval_ms=draft.interval_ms,
         links=Links(**draft.links),
         **draft.fields,
