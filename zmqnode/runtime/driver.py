@@ -106,8 +106,9 @@ class Driver:
             self._loop.call_soon(self._turn)
 
     def start(self, first: Event) -> None:
-        """The first event: Booted."""
+        """The first event: Booted; the second tells the wall clock."""
         self.post(first)
+        self._read_clock(self.now_ms())
 
     def _turn(self) -> None:
         self._scheduled = False
