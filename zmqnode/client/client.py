@@ -14,11 +14,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
-from zmqnode.base.codec import INT_MAX
-from zmqnode.base.hashes import Hash
 from zmqnode.base.keys import PrivateKey, parse_public, verify
+from zmqnode.base.node_info import node_info_verified
 from zmqnode.base.query import (
-    BlockAsked,
     ChallengeAsked,
     Committed,
     Condition,
@@ -31,8 +29,6 @@ from zmqnode.base.query import (
     SealAwaited,
     StopCommand,
     SuffrageAsked,
-    Until,
-    node_info_verified,
     sign_control,
 )
 from zmqnode.base.seal import NONCE_BYTES, SEAL_OPERATIONS_MAX, Seal, make_seal
@@ -51,6 +47,7 @@ from zmqnode.client.answers import (
 from zmqnode.client.node_link import ANSWER_MARGIN_MS, Chain, NodeLink, monotonic_ms
 from zmqnode.client.nodes import Nodes
 from zmqnode.client.submitting import Submitter, receipt_of, rounded
+from zmqnode.client.wording import block_asked, hash_of, until_of, with_rtt
 from zmqnode.config.target import Target, read_target
 from zmqnode.errors import (
     Invalid,
@@ -169,7 +166,7 @@ class Client:
     async def peers(self) -> tuple[PeerInfo, ...]:
         """A node's links to other instances."""
         rows = (await self._nodes.told(PeersAsked())).get("peers", [])
-        return tuple(self._nodes.read(PeerInfo, _with_rtt(row)) for row in rows)
+        return tuple(self._nodes.read(PeerInfo, with_rtt(row)) for row in rows)
 
     async def block(self, which: int | str = "last") -> BlockInfo:
         """A block by height, by hash (64 hex digits), or the last one.
@@ -178,7 +175,7 @@ class Client:
             Refused: ``not_found``.
             Invalid: ``usage``, neither of these.
         """
-        body = await self._nodes.told(_block_asked(which))
+        body = await self._nodes.told(block_asked(which))
         return self._nodes.read(BlockInfo, body)
 
     async def blocks(
@@ -284,7 +281,7 @@ class Client:
             Unreachable: nobody was there in all that time; nothing was sent.
             Undecided: sent, and nobody said what became of it; details ``seal``.
         """
-        until = _until(wait)
+        until = until_of(wait)
         limit_ms = timeout_ms or WAIT_TIMEOUT_MS
         chain = await self._nodes.keep_trying(self.chain, limit_ms)
         seal = await self._seal_of(operations)
@@ -326,7 +323,7 @@ class Client:
     async def wait_seal(self, seal: str | bytes, *, timeout_ms: int | None = None) -> Receipt:
         """Wait until a block holds a seal; its receipt."""
         began_ms = monotonic_ms()
-        hash_ = _hash(seal if isinstance(seal, str) else seal.hex())
+        hash_ = hash_of(seal if isinstance(seal, str) else seal.hex())
 
         def asked(within_ms: int) -> object:
             return SealAwaited(seal=hash_, within_ms=within_ms)
@@ -411,42 +408,3 @@ async def _is_gone(link: NodeLink) -> bool:
     except ZmqnodeError:
         return False
     return False
-
-
-def _with_rtt(row: object) -> object:
-    """Floats do not travel: a node tells microseconds, people read milliseconds."""
-    if isinstance(row, dict) and "rtt_us" in row:
-        rtt_us = row["rtt_us"]
-        return {**row, "rtt_ms": rtt_us / 1000 if type(rtt_us) is int else None}
-    return row
-
-
-def _block_asked(which: int | str) -> BlockAsked:
-    if which == "last":
-        return BlockAsked()
-    if isinstance(which, int):
-        height = which
-    elif which.isascii() and which.isdigit() and len(which) < 20:
-        height = int(which)
-    else:
-        return BlockAsked(hash=_hash(which))
-    if not 0 <= height < INT_MAX // 2048:
-        raise Invalid("usage", f"{height} is no height")
-    return BlockAsked(height=height)
-
-
-def _hash(text: str) -> Hash:
-    try:
-        raw = bytes.fromhex(text)
-    except ValueError:
-        raw = b""
-    if len(raw) != 32:
-        raise Invalid("usage", f"{text[:80]!r} is no hash", hint="a hash is 64 hex digits")
-    return Hash(raw)
-
-
-def _until(wait: str) -> Until:
-    try:
-        return Until[wait.upper()]
-    except KeyError:
-        raise Invalid("usage", f"wait is accepted or committed, not {wait[:40]!r}") from None
