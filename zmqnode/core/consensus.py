@@ -28,6 +28,10 @@ from zmqnode.core.voter import Diverged
 from zmqnode.core.votes import HeightVotes
 from zmqnode.core.world import ROUNDS_AHEAD_MAX
 
+DRIFTED_WAY_OUT = (
+    "executing a value again gave another block than the one this node signed for (see the divergence "
+    "report): start the version that signed"
+)
 DIVERGED_WAY_OUT = (
     "compare the divergence report with another node; start the version that agrees with the network, "
     "the node resumes when executing the block again gives its hash"
@@ -148,7 +152,8 @@ class Consensus:
         at = votes.at(proposal.round)
         if at.proposal is not None:
             if at.proposal.signature != proposal.signature:
-                second_proposal(kernel, at.proposal, proposal)
+                if second_proposal(kernel, at.proposal, proposal):
+                    self.take_content(proposal)
             return
         if not proposal.verified(kernel.config.domain, kernel.config.verify):
             kernel.bump("bad_signature")
@@ -161,6 +166,15 @@ class Consensus:
                 self.take_voteproof(vp)
         if self.votes is votes:
             self.proposal_arrived(proposal.round)
+
+    def take_content(self, proposal: Proposal) -> None:
+        """A leader's second proposal: its value is taken if the round's INIT VP names it (R3)."""
+        votes = self.votes
+        assert votes is not None
+        vp, value = votes.at(proposal.round).init_vp, proposal.value
+        if vp is not None and vp.fact.value == value.hash and value.hash not in votes.values:
+            votes.values[value.hash] = value
+            self.consider()
 
     def proposal_arrived(self, round_: int) -> None:
         """The proposal of a round is here: round 0 has work, the current round can be judged."""
@@ -228,7 +242,7 @@ class Consensus:
         try:
             signed = kernel.voter.sign(fact, self.epoch)
         except Diverged:
-            self.diverged(fact)
+            self.diverged(fact, DRIFTED_WAY_OUT)
             return False
         if signed is None:
             return False
@@ -240,12 +254,12 @@ class Consensus:
             self.count(ballot)
         return True
 
-    def diverged(self, fact: Fact) -> None:
+    def diverged(self, fact: Fact, way_out: str) -> None:
         """Executing again gave another block than the one signed for, or than the network's."""
         value = fact.value.hex() if fact.value else ""
         cause = f"the block executed at height {fact.height} differs for value {value[:16]}"
         self.leave()
-        self.kernel.break_down(cause, DIVERGED_WAY_OUT)
+        self.kernel.break_down(cause, way_out)
 
     def take_ballot(self, ballot: Ballot) -> None:
         """A ballot of this height from somebody: check it if it can still matter, count it."""
@@ -469,8 +483,11 @@ class Consensus:
         if result is None:
             self.execute(vid)
             return
+        self.executions.hold(votes, votes.values[vid])  # D3: of every height above the store's.
         if result.manifest.hash != vp.fact.block:
-            self.diverged(vp.fact)
+            # What was decided is remembered: the version whose execution equals it resumes (R7).
+            self.kernel.record(CertificateHeld(voteproof=vp), sync=True)
+            self.diverged(vp.fact, DIVERGED_WAY_OUT)
             return
         if vp.fact.round == votes.round:
             self.sign_owed(vp)
@@ -484,7 +501,8 @@ class Consensus:
         height, round_ = votes.height, votes.round
         if voter.ballot(height, round_, Stage.ACCEPT) is not None:
             return
-        self.executions.hold(votes, votes.values[vp.fact.value])
+        if voter.block(vp.fact.value) not in (None, vp.fact.block):
+            return  # D2: a version before this one signed another result; only its ACCEPT is missing.
         # D3: what the ACCEPT rests on is durable on its sync; here the ACCEPT VP itself.
         self.kernel.record(CertificateHeld(voteproof=vp), sync=False)
         if voter.ballot(height, round_, Stage.INIT) is None:

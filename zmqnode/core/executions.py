@@ -44,7 +44,10 @@ class Executions:
         if value is None or self.values.missing(value):
             return False
         votes.executing[vid] = self.kernel.now_ms
+        seals = self.values.seals(value)
+        for seal in seals:
+            self.kernel.pool.hold(seal)  # It may expire before the result is here.
         begun = ExecutionBegun(height=votes.height, round=votes.round, value=vid)
         self.kernel.record(begun, sync=False)
-        self.kernel.execute(votes.parent.hash, value, self.values.seals(value))
+        self.kernel.execute(votes.parent.hash, value, seals)
         return True

@@ -35,8 +35,10 @@ def second_ballot(kernel: Kernel, votes: HeightVotes, first: Ballot, second: Bal
     kernel.convict(first.instance, first, second, at)
 
 
-def second_proposal(kernel: Kernel, first: Proposal, second: Proposal) -> None:
-    """A different proposal of one point and parent is equivocation, whatever its value."""
-    if second.verified(kernel.config.domain, kernel.config.verify):
-        at = (first.height, first.round, 0)
-        kernel.convict(first.instance, first, second, at)
+def second_proposal(kernel: Kernel, first: Proposal, second: Proposal) -> bool:
+    """A different proposal of one point and parent is equivocation; False if it is not signed."""
+    if not second.verified(kernel.config.domain, kernel.config.verify):
+        return False
+    at = (first.height, first.round, 0)
+    kernel.convict(first.instance, first, second, at)
+    return True

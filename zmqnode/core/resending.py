@@ -198,8 +198,10 @@ class Resending:
             value = votes.values.get(vid)
             missing = self.values.missing(value) if value is not None else ()
             tries = self._pulled.get(vid, 0)
-            holders = [peer for peer in self.holders(votes, vid) if peer != source]
-            if missing and holders and tries <= len(holders):
+            holders = self.holders(votes, vid)
+            if missing and tries < len(holders) and holders[tries] == source:
+                tries += 1
+            if missing and tries < len(holders):
                 self._pulled[vid] = tries + 1
                 self.ask_seals(missing, holders, tries)
 
@@ -280,9 +282,13 @@ def _mask(addresses: dict[Address, Ballot], suffrage: Suffrage) -> int:
 
 
 def _held(round_: int, at: RoundVotes, suffrage: Suffrage) -> RoundHeld:
+    # Of a leader's two proposals the certified one counts, whichever came first.
+    counts = at.proposal is not None and (
+        at.init_vp is None or at.init_vp.fact.value == at.proposal.value.hash
+    )
     return RoundHeld(
         round=round_,
-        proposal=at.proposal is not None,
+        proposal=counts,
         init_mask=_mask(at.init, suffrage),
         accept_mask=_mask(at.accept, suffrage),
         init_vp=at.init_vp is not None,

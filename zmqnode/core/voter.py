@@ -77,6 +77,10 @@ class Voter:
         """What was signed at a point, if anything."""
         return self._ballots.get((round_, stage)) if height == self._height else None
 
+    def block(self, value: Hash) -> Hash | None:
+        """The block that an own ACCEPT of this height named for a value, if there is one."""
+        return self._blocks.get(value)
+
     def ballots(self, height: int) -> tuple[Ballot, ...]:
         """All own ballots of a height in order of round and stage."""
         if height != self._height:
