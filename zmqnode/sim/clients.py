@@ -43,16 +43,23 @@ class SimClients:
         self._left = plan.seals
         self.open: dict[Hash, int] = {}
         self.refused: dict[str, int] = {}
+        self._once: dict[Hash, None] = {}
         if plan.seals:
             cluster.timeline.after(plan.every_ms * 1000, self._submit)
 
     @property
     def idle(self) -> bool:
-        """Whether every seal was sent and is committed or has expired."""
+        """Whether every seal was sent and is committed, has expired or was lost with its keepers."""
         if self._left:
             return False
         now = self._cluster.wall_ms
-        return all(expires < now for expires in self.open.values())
+        return all(expires < now or not self._owed(seal) for seal, expires in self.open.items())
+
+    def _owed(self, seal: Hash) -> bool:
+        """Whether a client goes on sending a seal, or somebody honest told it to rely on it."""
+        if seal not in self._once:
+            return True
+        return any(seal in node.accepted for node in self._cluster.nodes if node.honest)
 
     def _submit(self) -> None:
         cluster, random = self._cluster, self._random
@@ -64,6 +71,8 @@ class SimClients:
             random.randint(1, OPERATIONS_MOST),
         )
         self._left -= 1
+        if random.random() * PER_MILLE < self._plan.once:
+            self._once[seal.hash] = None
         self.open[seal.hash] = seal.created_at_ms + cluster.plan.seal_ttl_ms
         self._send(seal)
         if self._left:
@@ -84,7 +93,8 @@ class SimClients:
         cluster = self._cluster
         expires = self.open.get(seal.hash)
         if expires is not None and expires >= cluster.wall_ms:
-            self._send(seal)
+            if seal.hash not in self._once:
+                self._send(seal)
         elif seal.hash in cluster.checkers.seals:
             if self._random.random() * PER_MILLE < self._plan.again:
                 self._send(seal)
@@ -98,3 +108,4 @@ class SimClients:
         """A block holds these."""
         for seal in seals:
             self.open.pop(seal.hash, None)
+            self._once.pop(seal.hash, None)

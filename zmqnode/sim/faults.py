@@ -40,6 +40,8 @@ class Draft:
         self.nodes = nodes
         self.heights = heights
         self.interval_ms = self.random.choice((20, 50, 50, 100, 200))
+        self.block_ms = self.random.choice((0, 0, 0, 30))
+        self.empty_ms = self.interval_ms if self.random.random() < 0.9 else 0
         self.span_ms = heights * (self.interval_ms + 40)
         self.may_fail = list(range(nodes))
         self.random.shuffle(self.may_fail)
@@ -192,7 +194,7 @@ def _busy(draft: Draft) -> None:
         resend_ms=draft.random.choice((100, 300)),
         again=500,
     )
-    draft.fields["seal_ttl_ms"] = draft.random.choice((20_000, 60_000))
+    draft.fields["seal_ttl_ms"] = draft.random.choice((1_000, 3_000, 20_000, 60_000))
 
 
 def _traitor(name: str) -> Callable[[Draft], None]:
@@ -264,7 +266,8 @@ def draw_plan(seed: int, *, nodes: int = 4, heights: int = 20, faults: tuple[str
         heal_ms=draft.span_ms + 3_000 if faults else 0,
         # Every traitor may lead some heights, and after a partition D may stand at its 2 s.
         bound_ms=BOUND_MS * max(1, (nodes - 1) // 3),
-        empty_block_interval_ms=draft.interval_ms,
+        block_interval_ms=draft.block_ms,
+        empty_block_interval_ms=draft.empty_ms,
         links=Links(**draft.links),
         **draft.fields,
     )

@@ -115,19 +115,25 @@ class Betrayal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clients:
-    """Seals submitted: how many, how far apart, how often again after the commit (thousandths)."""
+    """Seals submitted: how many, how far apart, when again.
+
+    ``again``: thousandths that are sent once more after their commit; ``once``: thousandths whose
+    client sends them only once, and relies on the members that accepted them.
+    """
 
     seals: int = 20
     every_ms: int = 100
     resend_ms: int = 700
     again: int = 200
+    once: int = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """One run, from its nodes and heights to each single fault.
 
-    ``heal_ms``: when the last fault ends at the latest; ``bound_ms``: how long the goal may take
+    ``empty_block_interval_ms`` 0: no empty blocks; then the goal is that all seals are committed
+    and all nodes have all blocks. ``heal_ms``: when the last fault ends at the latest; ``bound_ms``: how long the goal may take
     from then on. Faults also end once the tallest chain is within ``heal_before`` heights of the
     goal. ``drift_node``: its application gives another result, from that height and that life of
     the node on (-1: none).
