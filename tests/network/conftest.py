@@ -223,6 +223,14 @@ class Fleet:
         self.nodes.append(network)
         return network, heard
 
+    def stop(self, node: PeerNetwork) -> None:
+        """Close a node; its ports are free when its context has ended, not before."""
+        node.close()
+        context = node.wiring.context
+        assert all(one.closed for one in context._sockets)
+        context.term()
+        self.contexts.remove(context)
+
     def close(self) -> None:
         for node in self.nodes:
             node.close()

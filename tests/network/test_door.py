@@ -187,7 +187,7 @@ def test_a_client_sees_the_end_of_its_node_and_finds_it_again() -> None:
             await until(lambda: a.connections)
             await asyncio.sleep(0)
             assert await link.ask(b"x", 2000) == b"re:x"
-            a.close()
+            nodes.stop(a)
             with pytest.raises(Undecided):
                 await held
             await until(lambda: ends)

@@ -210,7 +210,7 @@ def test_a_peer_that_restarts_is_linked_again_with_its_new_instance() -> None:
             port = parse_place(b.introduction.url).port
             b.publish(Topic.VOTES, b"1")
             await until(lambda: heard_a.messages)
-            b.close()
+            nodes.stop(b)
             await until(lambda: heard_a.downs and heard_a.callers_down)
             assert a.ask(heard_a.ups[0][0].instance, b"x", 100, print) is None
             again, heard_again = nodes.start("bsas", port=port)
@@ -234,7 +234,7 @@ def test_the_same_instance_after_a_restart_is_no_second_copy() -> None:
             b, heard_b = nodes.start("bsas", instance=instance)
             await joined(a, b, heard_a, heard_b)
             port = parse_place(b.introduction.url).port
-            b.close()
+            nodes.stop(b)
             again, heard_again = nodes.start("bsas", instance=instance, port=port)
             again.connect("asas", a.introduction.url)
             await until(lambda: heard_again.ups and len(heard_a.callers) == 2)
@@ -485,7 +485,7 @@ def test_what_was_asked_of_a_dead_connection_does_not_precede_the_next_hello() -
             b, heard_b = nodes.start("bsas")
             await joined(a, b, heard_a, heard_b)
             port = parse_place(b.introduction.url).port
-            b.close()
+            nodes.stop(b)
             time.sleep(0.1)  # noqa: ASYNC251 - the loop is busy: a has not noticed yet.
             answers: list[object] = []
             for _ in range(10):

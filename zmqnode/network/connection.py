@@ -21,6 +21,7 @@ DRIPPING: Final = Strike(fault=Fault.DRIP, cut=True)
 ENDED: Final = Strike(fault=Fault.ENDED, cut=True)
 LATE: Final = Strike(fault=Fault.LATE, cut=True)
 STALLED: Final = Strike(fault=Fault.STALLED, cut=True)
+UNLISTED: Final = Strike(fault=Fault.UNLISTED, cut=True)
 FORGIVEN: Final = (Fault.CROWD, Fault.LATE, Fault.ENDED, Fault.UNLISTED)
 """Cuts that are no reason to keep the key out for a while."""
 

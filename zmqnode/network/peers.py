@@ -18,7 +18,7 @@ import zmq
 from zmqnode.base.keys import PrivateKey, PublicKey, curve_public
 from zmqnode.errors import Invalid, Refused
 from zmqnode.network.callers import Callers
-from zmqnode.network.connection import GuardStats
+from zmqnode.network.connection import UNLISTED, GuardStats
 from zmqnode.network.contract import (
     Endpoints,
     PeerHooks,
@@ -30,7 +30,7 @@ from zmqnode.network.contract import (
 from zmqnode.network.curve import CurveKeys, Port, ZapHandler, user_of
 from zmqnode.network.door import ClientDoor, DoorHooks
 from zmqnode.network.envelope import Topic
-from zmqnode.network.gate import Fault, Gate, Strike
+from zmqnode.network.gate import Gate, Strike
 from zmqnode.network.guard import ConnectionGuard
 from zmqnode.network.hello import Introduction, Speaker
 from zmqnode.network.limits import NetworkLimits
@@ -48,7 +48,6 @@ from zmqnode.network.sockets import (
     set_listener,
 )
 
-UNLISTED: Final = Strike(fault=Fault.UNLISTED, cut=True)
 DOOR_RESERVE_PER_MEMBER: Final = 12  # accepted connections the door leaves free for each address
 
 
@@ -121,7 +120,13 @@ class PeerNetwork:
         )
         self._callers.router = self._router
         publish_socket = context.socket(zmq.XPUB)
-        self._publisher = Publisher(self.wiring, publish_socket, instance.public, self.incarnation)
+        self._publisher = Publisher(
+            self.wiring,
+            publish_socket,
+            instance.public,
+            self.incarnation,
+            lambda name: name in self._listed,
+        )
         try:
             self.set_listed(listed)
             self._bind(publish_socket)

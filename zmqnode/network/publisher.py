@@ -14,10 +14,11 @@ A subscriber that reads too slowly loses messages at SNDHWM (libzmq) and its con
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 
 import zmq
 
-from zmqnode.network.connection import STALLED, Connection
+from zmqnode.network.connection import STALLED, UNLISTED, Connection
 from zmqnode.network.contract import Wiring
 from zmqnode.network.curve import Port
 from zmqnode.network.envelope import SUBSCRIPTIONS, Topic, pack_stream_header
@@ -28,7 +29,15 @@ from zmqnode.network.sockets import Reader, Socket
 class Publisher:
     """Publishes on behalf of one instance."""
 
-    def __init__(self, wiring: Wiring, socket: Socket, instance: bytes, incarnation: bytes) -> None:
+    def __init__(
+        self,
+        wiring: Wiring,
+        socket: Socket,
+        instance: bytes,
+        incarnation: bytes,
+        is_listed: Callable[[str], bool],
+    ) -> None:
+        self._is_listed = is_listed
         self._wiring = wiring
         self._limits = wiring.limits
         self._socket = socket
@@ -128,6 +137,9 @@ class Publisher:
         if connection is None or connection.cut:
             return True
         connection.user = user
+        if not self._is_listed(user):  # It left the list between handshake and subscription.
+            guard.cut(connection, UNLISTED)
+            return True
         data = frame.bytes
         if several:
             guard.strike(connection, FRAMES_CUT)
