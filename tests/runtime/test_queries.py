@@ -12,6 +12,7 @@ from zmqnode.base.codec import encode
 from zmqnode.base.exchange import NodeState
 from zmqnode.base.hashes import Hash, sha256
 from zmqnode.base.keys import parse_public, public_text, verify
+from zmqnode.base.node_info import node_info_verified
 from zmqnode.base.params import Params
 from zmqnode.base.query import (
     HEADERS_ASKED_MAX,
@@ -36,7 +37,6 @@ from zmqnode.base.query import (
     SuffrageAsked,
     Told,
     Until,
-    node_info_verified,
     read_answer,
     sign_control,
 )

@@ -196,8 +196,10 @@ class Machine:
         """After every event: the changes of state that what is known now calls for."""
         kernel = self.kernel
         assert kernel is not None
+        if self.stopping:
+            self.stopping = False
+            kernel.emit(Stop())
         if kernel.fault is not None:
-            self.syncing.advance() if self.syncing.idle() and self.syncing.waiting else None
             return
         if kernel.state is NodeState.BOOTING:
             self.syncing.apply()
@@ -215,9 +217,6 @@ class Machine:
             if early is not None:
                 self.next_rounds.setdefault(0, RoundVotes()).proposal = early
             self._check_behind()
-        if self.stopping:
-            self.stopping = False
-            kernel.emit(Stop())
 
     def _entitled(self) -> int | None:
         kernel = self.kernel

@@ -1,0 +1,153 @@
+"""Nodes on real sockets and disk, several in one process."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.runtime.local import lay_out, until
+from zmqnode.base.exchange import NodeState
+from zmqnode.errors import Invalid, Refused
+from zmqnode.runtime import Node
+from zmqnode.runtime.folder import bind
+
+
+def test_four_nodes_agree_and_resume(tmp_path: Path) -> None:
+    """Goal: one chain, and the same one after all four went and came back."""
+
+    async def scene() -> None:
+        folders = lay_out(tmp_path)
+        first = await _live(folders, 3)
+        again = await _live(folders, first + 3)
+        assert again >= first + 3
+
+    asyncio.run(scene())
+
+
+async def _live(folders: list[Path], height: int) -> int:
+    nodes = [Node(folder) for folder in folders]
+    for node in nodes:
+        await node.__aenter__()
+    try:
+        await until(lambda: all(node.standing.tip >= height for node in nodes))
+        least = min(node.standing.tip for node in nodes)
+        hashes = {node.ledger.store.block_hash(least) for node in nodes}
+        assert len(hashes) == 1
+        assert all(node.standing.state is NodeState.CONSENSUS for node in nodes)
+        return least
+    finally:
+        for node in nodes:
+            await node.__aexit__(None, None, None)
+        assert [await node.stopped() for node in nodes] == [0] * len(nodes)
+
+
+def test_a_node_that_was_away_catches_up(tmp_path: Path) -> None:
+    """Goal: three go on without the fourth; it comes back with an old disk and votes again."""
+
+    async def scene() -> None:
+        folders = lay_out(tmp_path)
+        nodes = [Node(folder) for folder in folders[:3]]
+        for node in nodes:
+            await node.__aenter__()
+        await until(lambda: min(node.standing.tip for node in nodes) >= 5)
+        async with Node(folders[3]) as late:
+            await until(lambda: late.standing.state is NodeState.CONSENSUS)
+            tip = late.standing.tip
+            assert tip >= 5
+            await until(lambda: late.standing.tip > tip + 2)
+            ballot = late.standing.last_ballot
+            assert ballot is not None and ballot.fact.height > 5
+        for node in nodes:
+            await node.__aexit__(None, None, None)
+
+    asyncio.run(scene())
+
+
+def test_a_folder_in_use_is_refused(tmp_path: Path) -> None:
+    """Goal: two processes (or nodes) never share a data folder."""
+
+    async def scene() -> None:
+        folders = lay_out(tmp_path, nodes=1)
+        async with Node(folders[0]):
+            with pytest.raises(Refused) as caught:
+                async with Node(folders[0]):
+                    pass
+            assert caught.value.code == "folder_in_use"
+
+    asyncio.run(scene())
+
+
+def test_a_port_in_use_is_refused_and_the_folder_is_let_go(tmp_path: Path) -> None:
+    """Goal: one clear error; nothing stays locked."""
+
+    async def scene() -> None:
+        folders = lay_out(tmp_path, nodes=1)
+        text = (folders[0] / "node.yml").read_text()
+        other = tmp_path / "other"
+        other.mkdir()
+        shutil.copy(folders[0] / "node.key", other / "node.key")
+        (other / "node.yml").write_text(text)
+        async with Node(folders[0]):
+            with pytest.raises(Refused) as caught:
+                async with Node(other):
+                    pass
+            assert caught.value.code == "address_in_use"
+        async with Node(other) as standby:
+            await until(lambda: standby.standing.state is NodeState.SYNCING)
+
+    asyncio.run(scene())
+
+
+def test_a_single_node_is_a_network(tmp_path: Path) -> None:
+    """Goal: n = 1 commits by itself."""
+
+    async def scene() -> None:
+        async with Node(lay_out(tmp_path, nodes=1)[0]) as node:
+            await until(lambda: node.standing.tip >= 5)
+
+    asyncio.run(scene())
+
+
+def test_a_copied_folder_signs_nothing_until_it_is_adopted(tmp_path: Path) -> None:
+    """Goal: a copy is noticed (BROKEN, both ways on named); ``bind`` is what adopting does."""
+
+    async def scene() -> None:
+        folder = lay_out(tmp_path, nodes=1)[0]
+        async with Node(folder) as node:
+            await until(lambda: node.standing.tip >= 2)
+        copy = tmp_path / "copy"
+        shutil.copytree(folder, copy)
+        async with Node(copy) as node:
+            await until(lambda: node.standing.state is NodeState.BROKEN)
+            trouble = node.standing.broken
+            assert trouble is not None and "node adopt" in trouble.way_out
+            last = node.standing.last_ballot
+            await asyncio.sleep(0.3)
+            assert node.standing.last_ballot == last
+            node.stop()
+            assert await node.stopped() == 10
+        bind(copy)
+        async with Node(copy) as node:
+            tip = node.standing.tip
+            await until(lambda: node.standing.tip > tip + 1)
+
+    asyncio.run(scene())
+
+
+def test_a_missing_instance_key_is_never_made_again(tmp_path: Path) -> None:
+    """Goal: a folder with a chain but without its key must not become a second voter."""
+
+    async def scene() -> None:
+        folder = lay_out(tmp_path, nodes=1)[0]
+        async with Node(folder) as node:
+            await until(lambda: node.standing.tip >= 1)
+        (folder / "instance.key").unlink()
+        with pytest.raises(Invalid) as caught:
+            async with Node(folder):
+                pass
+        assert caught.value.code == "key_invalid"
+
+    asyncio.run(scene())
