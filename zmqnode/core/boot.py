@@ -1,8 +1,8 @@
 """D3: what a restart resumes, from the journal's records above the store's tip.
 
-Blocks that the journal proves (value, seals, ACCEPT VP) are replayed first. What is left belongs to the height
-after them: own ballots and proposals, certificates, contents, and executions begun and not finished (D7).
-"""
+Blocks that the journal proves (value, seals, ACCEPT VP) are replayed first. What is left belongs to
+the height after them: own ballots and proposals, certificates, contents, and executions begun and
+not finished (D7). """
 
 from __future__ import annotations
 
@@ -124,8 +124,16 @@ def restore(kernel: Kernel, recovery: Recovery, syncing: Syncing) -> Restored:
         if fact.stage is Stage.ACCEPT and fact.value is not None and fact.value in found.values:
             held, content = found.values[fact.value]
             syncing.replay(held, content, vp)
+    for vp in found.certificates:
+        if vp.fact.height <= kernel.chain.tip.height + 2:  # Of later ones nobody is known to vote.
+            _remember_voters(kernel, vp)
     for summary in recovery.blocks:
         if summary.accept is not None and summary.height >= kernel.chain.tip.height - 1:
-            for ballot in summary.accept.ballots(kernel.chain.suffrage(summary.height)):
-                kernel.members.take_ballot(ballot, kernel.now_ms)
+            _remember_voters(kernel, summary.accept)
     return found
+
+
+def _remember_voters(kernel: Kernel, vp: Voteproof) -> None:
+    """Ballots in stored certificates answer D6 as well as those in memory."""
+    for ballot in vp.ballots(kernel.chain.suffrage(vp.fact.height)):
+        kernel.members.take_ballot(ballot, kernel.now_ms)
