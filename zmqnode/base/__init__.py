@@ -1,1 +1,1 @@
-"""What things are: frozen values that travel or are stored. Pure; imports nothing of the other rooms."""
+"""What things are: frozen values that travel or are stored. Pure; imports only errors."""

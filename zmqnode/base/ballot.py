@@ -1,7 +1,8 @@
 """Votes: one instance's signed claim at a point.
 
-INIT(value): I hold every seal of this value on disk and checked it. ACCEPT(value, block): executing it
-gives this block. ACCEPT(DRAW): I give this round up. Exactly one ACCEPT per point is the core of safety.
+INIT(value): I hold every seal of this value on disk and checked it. ACCEPT(value, block): executing
+it gives this block. ACCEPT(DRAW): I give this round up. Exactly one ACCEPT per point is the core of
+safety.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ from functools import cached_property
 
 from zmqnode.base.codec import encode, from_wire, message, pack, to_wire, unpack
 from zmqnode.base.hashes import Hash, tagged
+from zmqnode.base.point import HEIGHT_MAX
 from zmqnode.base.proposal import Value
 from zmqnode.base.seal import Seal, read_seal
 from zmqnode.errors import Malformed
@@ -24,6 +25,10 @@ class Manifest:
     state_root: Hash
     suffrage: Hash
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.height <= HEIGHT_MAX:
+            raise ValueError("height out of range")
+
     @cached_property
     def hash(self) -> Hash:
         """The block hash; of block 0, the genesis hash."""
@@ -34,8 +39,8 @@ class Manifest:
 class Block:
     """A manifest, its value and the value's seals in order; block 0 has neither value nor seals.
 
-    The results are one encoded leaf a seal, as base.results writes them. They follow from executing the
-    block; they are stored with it so that readers need not execute.
+    The results are one encoded leaf a seal, as base.results writes them. They follow from executing
+    the block; they are stored with it so that readers need not execute.
     """
 
     manifest: Manifest

@@ -1,11 +1,16 @@
 """Canonical MessagePack: every value has exactly one encoding, and every encoding one reading.
 
-MessagePack lets one value be written in several ways (an int in one byte or nine, a map in any order).
-A signed thing must not have two encodings, so reading is: decode, check, encode again, compare.
+MessagePack lets one value be written in several ways (an int in one byte or nine, a map in any
+order). A signed thing must not have two encodings, so reading is: decode, check, encode again,
+compare.
+
+Reading costs time in proportion to the bytes, whatever they are. Two things MessagePack would let a
+few bytes buy are refused: an array's place in memory by its announced length alone, and containers
+without number, each of which costs a hundred times what its byte does.
 
 A *message* is a frozen dataclass registered with :func:`message`; on the wire it is the array
-``[tag, version, field, ..]`` in the order of its fields. Field types are checked strictly: ``True`` is
-no int, text is no bytes, hashes have 32 bytes.
+``[tag, version, field, ..]`` in the order of its fields. Field types are checked strictly: ``True``
+is no int, text is no bytes, hashes have 32 bytes, an address is one.
 """
 
 from __future__ import annotations
@@ -20,35 +25,56 @@ from typing import Any, Final, TypeVar
 import msgpack
 
 from zmqnode.base.hashes import Hash
+from zmqnode.base.keys import is_address
 from zmqnode.errors import Malformed
 
 T = TypeVar("T")
 
 DEPTH_MAX: Final = 24  # Nested containers in one value; messages need 8, applications the rest.
-TEXT_KEY_MAX_BYTES: Final = 1024
+CONTAINERS_MAX: Final = 1 << 16  # Lists and maps in one value, the outermost included.
 INT_MIN: Final = -(2**63)
 INT_MAX: Final = 2**64 - 1
 
-_packer = msgpack.Packer(use_bin_type=True, autoreset=True)
+_WALKED_BYTES_MIN: Final = 256  # Shorter ones cannot announce enough to matter.
+
+# What msgpack may raise for bad input; all mean the same to us. (The fallback in pure Python adds
+# RecursionError to the families that the extension raises.)
+_READ_ERRORS: Final = (
+    msgpack.exceptions.UnpackException,
+    ValueError,
+    TypeError,
+    OverflowError,
+    RecursionError,
+)
 
 
 def pack(value: object) -> bytes:
-    """The canonical encoding; dicts are written in the byte order of their keys.
+    """The encoding of a value of nil, bool, int, bytes, str, list and tuple, which is canonical.
+
+    Fast, so it does not look: dicts are written in the order they have, floats are written. Values
+    from an application or a person go through :func:`pack_sorted`.
 
     Raises:
-        TypeError, ValueError, OverflowError: the value is not nil, bool, int of 64 bits, bytes, str,
-            list, tuple or dict with str keys.
+        TypeError, ValueError, OverflowError: a type that MessagePack does not have, an int beyond
+            64 bits, a surrogate in a str.
     """
-    try:
-        return typing.cast(bytes, _packer.pack(value))
-    except Exception:
-        _packer.reset()
-        raise
+    # A packer of its own costs 0.1 us. A shared one holds half a value while the garbage collector
+    # runs finalizers or another thread packs.
+    return typing.cast(bytes, msgpack.Packer().pack(value))
 
 
 def pack_sorted(value: object) -> bytes:
-    """As :func:`pack`, for values that may hold dicts: keys sorted, types checked, floats refused."""
-    return pack(_sorted(value, 0))
+    """The canonical encoding of any value that has one: keys sorted, types and bounds checked.
+
+    Raises:
+        TypeError, ValueError, OverflowError: the value is not nil, bool, int of 64 bits, bytes,
+            str, list, tuple or dict with str keys; deeper or of more containers than can be read.
+    """
+    ordered = _sorted(value, 0)
+    data = pack(ordered)
+    if len(data) > CONTAINERS_MAX and _containers(ordered) > CONTAINERS_MAX:
+        raise ValueError("too many lists and maps")
+    return data
 
 
 def _sorted(value: object, depth: int) -> object:
@@ -67,31 +93,69 @@ def _sorted(value: object, depth: int) -> object:
     raise TypeError(f"cannot be encoded: {kind.__name__}")
 
 
+def _containers(value: object) -> int:
+    """Lists and dicts in a value."""
+    if isinstance(value, list):
+        return 1 + sum(_containers(item) for item in value)
+    if isinstance(value, dict):
+        return 1 + sum(_containers(item) for item in value.values())
+    return 0
+
+
 def unpack(data: bytes) -> Any:
     """The value whose canonical encoding is ``data``; arrays become lists.
 
     Raises:
         Malformed: not MessagePack, a second encoding of some value, floats, extension types, text
-            that is no UTF-8, dict keys unsorted or not text, nested deeper than ``DEPTH_MAX``.
+            that is no UTF-8, dict keys unsorted or not text, nested deeper than ``DEPTH_MAX``, more
+            than ``CONTAINERS_MAX`` lists and maps.
     """
     try:
-        value = msgpack.unpackb(
-            data, raw=False, strict_map_key=True, ext_hook=_refuse_ext, use_list=True
-        )
+        if len(data) < _WALKED_BYTES_MIN:
+            value = msgpack.unpackb(data, strict_map_key=True, ext_hook=_refuse_ext)
+        else:
+            value = _unpack_walked(data)
     except Malformed:
         raise
-    except Exception as error:
-        # msgpack documents several families of exceptions for bad input (ValueError, its own,
-        # UnicodeDecodeError, RecursionError in the fallback); all mean the same to us.
+    except _READ_ERRORS as error:
         raise Malformed(f"no canonical MessagePack: {type(error).__name__}") from None
     _check(value, 0)
-    try:
-        again = pack(value)
-    except Exception as error:
-        raise Malformed(f"no canonical MessagePack: {type(error).__name__}") from None
-    if again != data:
+    if pack(value) != data:
         raise Malformed("not the canonical encoding")
     return value
+
+
+def _unpack_walked(data: bytes) -> object:
+    """As ``msgpack.unpackb``, at a cost in proportion to the bytes.
+
+    msgpack makes room for a list when it reads its length: 4 kB of nested headers that each
+    announce 4,000 items take 50 ms. So the bytes are walked first, which builds nothing and finds
+    that the items are not there.
+    """
+    walker = msgpack.Unpacker(max_buffer_size=len(data))
+    walker.feed(data)
+    walker.skip()
+    if len(data) <= CONTAINERS_MAX:
+        return msgpack.unpackb(data, strict_map_key=True, ext_hook=_refuse_ext)
+    count = _Count()
+    return msgpack.unpackb(
+        data, strict_map_key=True, ext_hook=_refuse_ext, list_hook=count, object_hook=count
+    )
+
+
+class _Count:
+    """Counts containers as they are read, and stops at too many."""
+
+    __slots__ = ("left",)
+
+    def __init__(self) -> None:
+        self.left = CONTAINERS_MAX
+
+    def __call__(self, container: object) -> object:
+        self.left -= 1
+        if self.left < 0:
+            raise Malformed("too many lists and maps")
+        return container
 
 
 def _refuse_ext(code: int, data: bytes) -> object:
@@ -270,12 +334,20 @@ def _sized(size: int, label: str) -> Callable[[object], Any]:
     return read
 
 
+def _read_address(item: object) -> Any:
+    if type(item) is not str or not is_address(item):
+        raise Malformed("expected an address")
+    return item
+
+
 _SIZES: dict[str, int] = {"Hash": 32, "PublicKey": 32, "Signature": 64}
 
 
 def _reader_of_type(hint: Any) -> Callable[[object], Any]:
     if isinstance(hint, typing.NewType):
         name = hint.__name__
+        if name == "Address":
+            return _read_address
         if name in _SIZES:
             return _sized(_SIZES[name], name)
         return _reader_of_type(hint.__supertype__)
@@ -333,6 +405,7 @@ def _tuple_reader(arguments: tuple[Any, ...]) -> Callable[[object], Any]:
 
 
 __all__ = [
+    "CONTAINERS_MAX",
     "DEPTH_MAX",
     "INT_MAX",
     "INT_MIN",

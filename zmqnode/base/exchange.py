@@ -1,7 +1,7 @@
 """What peers say to each other beside seals, ballots, proposals and voteproofs.
 
-A *request* goes to one peer and is answered to it alone; an answer is never answered, so there are no
-storms. Every list has a bound, checked when the message is built, so also when it is read.
+A *request* goes to one peer and is answered to it alone; an answer is never answered, so there are
+no storms. Every list has a bound, checked when the message is built, so also when it is read.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from zmqnode.base.ballot import Ballot
 from zmqnode.base.codec import message, pack
 from zmqnode.base.hashes import Hash
 from zmqnode.base.keys import Address, PublicKey, Signature
-from zmqnode.base.point import HEIGHT_MAX
+from zmqnode.base.point import HEIGHT_MAX, ROUND_MAX
 from zmqnode.base.proposal import Proposal
 from zmqnode.base.seal import TIME_MAX_MS
 from zmqnode.base.signing import Domain, Signs, Verify
@@ -45,7 +45,8 @@ class NodeState(enum.IntEnum):
 class Status:
     """Published every 500 ms and at each change of state: where an instance stands.
 
-    ``height`` is the height worked at, ``tip`` the newest committed one, ``clock_ms`` its wall clock.
+    ``height`` is the height worked at, ``tip`` the newest committed one, ``clock_ms`` its wall
+    clock.
     """
 
     address: Address
@@ -90,13 +91,13 @@ def sign_status(
 @message("seals.published", version=1)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SealsPublished:
-    """Wire bytes of seals, all of a turn in one message; at most 1000."""
+    """Wire bytes of seals, all of a turn in one message; 1 to 1000."""
 
     seals: tuple[bytes, ...]
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.seals) <= SEALS_ASKED_MAX:
-            raise ValueError("too many seals")
+            raise ValueError("no seals, or too many")
 
 
 @message("seals.announced", version=1)
@@ -108,12 +109,15 @@ class SealsAnnounced:
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.seals) <= SEALS_ANNOUNCED_MAX:
-            raise ValueError("too many seals")
+            raise ValueError("no seals, or too many")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoundHeld:
-    """What the asker holds of one round: bit i of a mask is member i of the suffrage, in order."""
+    """What the asker holds of one round: bit i of a mask is member i of the suffrage, in order.
+
+    Masks have 64 bits, the wire's ints; ballots of members beyond are sent again.
+    """
 
     round: int
     proposal: bool
@@ -122,13 +126,18 @@ class RoundHeld:
     init_vp: bool
     draw_vp: bool
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.round <= ROUND_MAX or self.init_mask < 0 or self.accept_mask < 0:
+            raise ValueError("round or mask out of range")
+
 
 @message("votes.wanted", version=1)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VotesWanted:
-    """Request (R8): send what I miss of this height; at most 64 rounds, the others I hold nothing of.
+    """Request (R8): send what I miss of this height.
 
-    Answered with :class:`VotesAnswer`: the missing, or of a committed height its ACCEPT VP.
+    At most 64 rounds; I hold nothing of the others. Answered with :class:`VotesAnswer`: the
+    missing, or of a committed height its ACCEPT VP.
     """
 
     height: int
@@ -136,14 +145,16 @@ class VotesWanted:
     rounds: tuple[RoundHeld, ...]
 
     def __post_init__(self) -> None:
-        if len(self.rounds) > ROUNDS_ASKED_MAX or not 0 <= self.height <= HEIGHT_MAX:
+        if not (0 <= self.height <= HEIGHT_MAX and 0 <= self.round <= ROUND_MAX):
+            raise ValueError("point out of range")
+        if len(self.rounds) > ROUNDS_ASKED_MAX:
             raise ValueError("too many rounds")
 
 
 @message("votes.answer", version=1)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VotesAnswer:
-    """Proposals, ballots and voteproofs the asker missed; at most 512 ballots."""
+    """Proposals, ballots and voteproofs the asker missed; at most 512 of them."""
 
     proposals: tuple[Proposal, ...]
     ballots: tuple[Ballot, ...]
@@ -163,7 +174,7 @@ class SealsWanted:
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.seals) <= SEALS_ASKED_MAX:
-            raise ValueError("too many seals")
+            raise ValueError("no seals, or too many")
 
 
 @message("seals.answer", version=1)
@@ -173,6 +184,10 @@ class SealsAnswer:
 
     seals: tuple[bytes, ...]
     missing: tuple[Hash, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.seals) + len(self.missing) > SEALS_ASKED_MAX:
+            raise ValueError("too many seals")
 
 
 @message("blocks.wanted", version=1)
@@ -199,6 +214,8 @@ class BlocksAnswer:
     blocks: tuple[tuple[bytes, Voteproof], ...]
 
     def __post_init__(self) -> None:
+        if not 0 <= self.first <= HEIGHT_MAX:
+            raise ValueError("height out of range")
         if len(self.blocks) > BLOCKS_ASKED_MAX:
             raise ValueError("too many blocks")
 

@@ -21,11 +21,13 @@ from zmqnode.base.block import Block, Manifest
 from zmqnode.base.codec import encode, message, pack, unpack
 from zmqnode.base.hashes import ZERO, Hash, tagged
 from zmqnode.base.keys import (
+    PUBLIC_BYTES,
     Address,
     PrivateKey,
     PublicKey,
     Signature,
     curve_public,
+    is_address,
     parse_address,
     public_text,
 )
@@ -221,14 +223,15 @@ def member_entries(suffrage: Suffrage) -> dict[bytes, bytes]:
 def read_member(key: bytes, value: bytes) -> Member:
     """The member of one entry of :func:`member_entries`; raises Malformed."""
     match unpack(value):
-        case [bytes() as publickey, bytes() as instance, int() as epoch, str() as url] if len(
-            publickey
-        ) == len(instance) == 32 and key.startswith(MEMBER_PREFIX):
-            return Member(
-                address=Address(key[len(MEMBER_PREFIX) :].decode()),
-                publickey=PublicKey(publickey),
-                instance=PublicKey(instance),
-                epoch=epoch,
-                url=url,
-            )
+        case [bytes() as publickey, bytes() as instance, int() as epoch, str() as url]:
+            address = key.removeprefix(MEMBER_PREFIX).decode("ascii", "replace")
+            sized = len(publickey) == len(instance) == PUBLIC_BYTES and type(epoch) is int
+            if sized and key.startswith(MEMBER_PREFIX) and is_address(address):
+                return Member(
+                    address=Address(address),
+                    publickey=PublicKey(publickey),
+                    instance=PublicKey(instance),
+                    epoch=epoch,
+                    url=url,
+                )
     raise Malformed("no member of a suffrage")

@@ -1,14 +1,17 @@
 """Keys, addresses and their texts.
 
-A private key text is base58check WIF (0x80, the 32-byte secret, 0x01, four bytes of double SHA-256)
-followed by ``mpr``; the 32 bytes are the Ed25519 seed. A public key text is base58 of the 32 bytes and
-the first four of their double SHA-256, followed by ``mpu``. Identity, instance and sender keys share
-both forms. One signature library only (PyNaCl): two that disagree on odd encodings could fork a chain.
+A private key text is base58check WIF (0x80, the 32-byte secret, 0x01, four bytes of double
+SHA-256) followed by ``mpr``; the 32 bytes are the Ed25519 seed. A public key text is base58 of the
+32 bytes and the first four of their double SHA-256, followed by ``mpu``. Identity, instance and
+sender keys share both forms.
+
+One signature library only (PyNaCl): two that disagree on odd encodings could fork a chain.
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
 from typing import Final, NewType
 
 import nacl.bindings
@@ -25,9 +28,18 @@ PUBLIC_SUFFIX: Final = "mpu"
 ADDRESS_SUFFIX: Final = "sas"
 ADDRESS_MAX_CHARS: Final = 64
 KEY_TEXT_MAX_CHARS: Final = 128
+WIF_CHARS: Final = 52
+LOOKED_AT_CHARS: Final = 1024  # How far into a text a private key is looked for.
+PUBLIC_BYTES: Final = 32
 SIGNATURE_BYTES: Final = 64
 
+_ADDRESS: Final = re.compile(
+    rf"[A-Za-z0-9_-]{{1,{ADDRESS_MAX_CHARS - len(ADDRESS_SUFFIX)}}}{ADDRESS_SUFFIX}"
+)
+
 _ALPHABET: Final = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
+# What 0x80, 33 bytes and a checksum look like in base58; at every offset, as in a longer word.
+_WIF: Final = re.compile(rf"(?=([KL][{_ALPHABET}]{{{WIF_CHARS - 1}}}))")
 _DIGITS: Final = {char: value for value, char in enumerate(_ALPHABET)}
 
 
@@ -60,7 +72,7 @@ def _checksum(data: bytes) -> bytes:
 class PrivateKey:
     """An Ed25519 signing key; its secret never shows in repr, str or pickles."""
 
-    __slots__ = ("_seed", "_secret", "public")
+    __slots__ = ("_secret", "_seed", "public")
 
     def __init__(self, seed: bytes) -> None:
         if len(seed) != 32:
@@ -90,7 +102,7 @@ class PrivateKey:
         raise TypeError("private keys are not pickled")
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, PrivateKey) and self._seed == other._seed
+        return isinstance(other, PrivateKey) and self.public == other.public
 
     def __hash__(self) -> int:
         return hash(self.public)
@@ -119,7 +131,7 @@ def parse_private(text: str) -> PrivateKey:
 
 
 def parse_public(text: str) -> PublicKey:
-    """The key of a public key text; raises Invalid ``key_invalid``.
+    """The key of a public key text; raises Invalid ``key_invalid``, also for no point of a key.
 
     A private key given here by mistake is recognised, refused and not echoed.
     """
@@ -137,15 +149,26 @@ def parse_public(text: str) -> PublicKey:
         raise Invalid("key_invalid", "the public key text is no base58", hint=hint) from None
     if len(raw) != 36 or _checksum(raw[:32]) != raw[32:]:
         raise Invalid("key_invalid", "the public key text has a typing error", hint=hint)
-    return PublicKey(raw[:32])
+    public = PublicKey(raw[:32])
+    curve_public(public)
+    return public
 
 
 def looks_private(text: str) -> bool:
     """Whether a text has the suffix of a private key, or is the WIF part of one."""
-    if text.strip().endswith(PRIVATE_SUFFIX):
-        return True
+    plain = text.strip()
+    return plain.endswith(PRIVATE_SUFFIX) or (len(plain) == WIF_CHARS and _is_wif(plain))
+
+
+def holds_private(text: str) -> bool:
+    """Whether a private key stands anywhere in the first 1024 characters; do not echo it then."""
+    windows = _WIF.finditer(text[:LOOKED_AT_CHARS])
+    return looks_private(text) or any(_is_wif(found[1]) for found in windows)
+
+
+def _is_wif(text: str) -> bool:
     try:
-        raw = base58_decode(text.strip()[:KEY_TEXT_MAX_CHARS])
+        raw = base58_decode(text)
     except ValueError:
         return False
     return len(raw) == 38 and raw[0] == 0x80 and _checksum(raw[:34]) == raw[34:]
@@ -162,12 +185,19 @@ def public_text(public: bytes) -> str:
 
 
 def verify(public: bytes, data: bytes, signature: bytes) -> bool:
-    """Whether ``signature`` (64 bytes) is the key's Ed25519 signature of ``data``."""
+    """Whether ``signature`` (64 bytes) is the key's (32 bytes) Ed25519 signature of ``data``.
+
+    Strict, as libsodium is: False for an S of the group's order or more, and for a key of small
+    order or of a second encoding; so nobody but the key's holder can make a second signature.
+    """
+    # The binding hands the key over without its length: a short one would be read beyond its end.
+    if len(public) != PUBLIC_BYTES or len(signature) != SIGNATURE_BYTES:
+        return False
     try:
         nacl.bindings.crypto_sign_open(signature + data, public)
-    except (nacl.exceptions.BadSignatureError, nacl.exceptions.TypeError, ValueError):
+    except nacl.exceptions.BadSignatureError:
         return False
-    return len(signature) == SIGNATURE_BYTES
+    return True
 
 
 def curve_public(public: bytes) -> bytes:
@@ -186,16 +216,20 @@ def curve_public(public: bytes) -> bytes:
         ) from None
 
 
+def is_address(text: str) -> bool:
+    """Whether a text is 1 to 61 letters, digits, ``-`` or ``_`` and then ``sas``."""
+    return _ADDRESS.fullmatch(text) is not None
+
+
 def parse_address(text: str) -> Address:
-    """A member's name: 1 to 64 letters, digits, ``-`` or ``_`` ending in ``sas``.
+    """A member's name, as :func:`is_address` wants it.
 
     Raises:
         Invalid: ``config_invalid``.
     """
-    body = text[: -len(ADDRESS_SUFFIX)] if text.endswith(ADDRESS_SUFFIX) else ""
-    plain = all(char.isascii() and (char.isalnum() or char in "-_") for char in body)
-    if not body or not plain or len(text) > ADDRESS_MAX_CHARS:
-        shown = "(a private key, not shown)" if looks_private(text) else repr(text[:80])
+    secret = holds_private(text)
+    if secret or not is_address(text):
+        shown = "(a private key, not shown)" if secret else repr(text[:80])
         raise Invalid(
             "config_invalid",
             f"{shown} is no address",

@@ -50,8 +50,8 @@ class Proposal:
     """A leader's signed proposal at (height, round).
 
     ``pr`` is FRESH, or the round whose INIT VP named this value. ``justification``: at round 0 the
-    ACCEPT VP of the height before (empty: at height 1, or early); at later rounds the INIT VP of pr, if any,
-    and the DRAW VPs of every round from pr + 1 to round - 1, in round order.
+    ACCEPT VP of the height before (empty: at height 1, or early); at later rounds the INIT VP of
+    pr, if any, and the DRAW VPs of every round from pr + 1 to round - 1, in round order.
     """
 
     height: int

@@ -25,10 +25,9 @@ from zmqnode.base.hashes import Hash
 from zmqnode.base.keys import PrivateKey, PublicKey, Signature
 from zmqnode.base.point import HEIGHT_MAX
 from zmqnode.base.signing import Domain, Verify
-from zmqnode.errors import Malformed, ZmqnodeError, from_json
+from zmqnode.errors import Malformed, Refused, ZmqnodeError, from_json
 
 CONTROL_TAG: Final = "control"
-NODE_INFO_TAG: Final = "node_info"
 
 HEADERS_ASKED_MAX: Final = 100
 RAW_BLOCKS_ASKED_MAX: Final = 256
@@ -319,6 +318,9 @@ class Committed:
     block_hash: Hash
     results: bytes
 
+    def __post_init__(self) -> None:
+        _check_height(self.height)
+
 
 @message("answer.raw_blocks", version=1)
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -332,6 +334,7 @@ class RawBlocks:
     blocks: tuple[tuple[bytes, bytes, bytes], ...]
 
     def __post_init__(self) -> None:
+        _check_height(self.first)
         if len(self.blocks) > RAW_BLOCKS_ASKED_MAX:
             raise ValueError("too many blocks")
 
@@ -371,8 +374,17 @@ _ANSWERS: Final = frozenset(Answer.__args__)
 
 
 def told(body: dict[str, Any]) -> Told:
-    """An object as an answer; keys are put into canonical order."""
-    return Told(body=canonical(body))
+    """An object as an answer; keys are put into canonical order.
+
+    Raises:
+        Refused: ``query_failed``, what is asked for cannot be told: too many lists and maps, or too
+            deep. Applications and senders decide what a state and a block hold.
+    """
+    try:
+        return Told(body=canonical(body))
+    except ValueError as error:
+        hint = "ask for less, or for the block as it is stored"
+        raise Refused("query_failed", f"the answer cannot be told: {error}", hint=hint) from None
 
 
 def failed(error: ZmqnodeError) -> Failed:
@@ -419,27 +431,6 @@ def _read(data: bytes, kinds: frozenset[type], what: str) -> Any:
     if type(found) not in kinds:
         raise Malformed(f"no {what}: {type(found).__name__}")
     return found
-
-
-# NodeInfo.
-
-
-def node_info_body(info: dict[str, Any]) -> bytes:
-    """The bytes an instance's signature of its NodeInfo covers: all keys but the signature."""
-    return pack_sorted({name: value for name, value in info.items() if name != "signature"})
-
-
-def node_info_verified(info: dict[str, Any], instance: PublicKey, verify: Verify) -> bool:
-    """Whether this instance signed this NodeInfo, for the chain that the NodeInfo names."""
-    try:
-        domain = Domain(
-            network_id=str(info["network_id"]), genesis=Hash(bytes.fromhex(info["genesis_hash"]))
-        )
-        signature = bytes.fromhex(info["signature"])
-        data = domain.message(NODE_INFO_TAG, node_info_body(info))
-    except (KeyError, TypeError, ValueError, OverflowError):
-        return False
-    return verify(instance, data, signature)
 
 
 def _check_height(height: int | None) -> None:

@@ -1,8 +1,9 @@
 """A sender's signed batch of operations: the unit of gossip and of signature checking.
 
 Wire: ``[version, sender, created_at_ms, nonce, operations, signature]`` where an operation is
-``[name, [argument, ..]]``. The *body hash*, SHA-256 of the bytes of all but the signature, names the
-seal; the signature covers that hash. Seals stay bytes on their way: encoded once, by their sender.
+``[name, [argument, ..]]``. The *body hash*, SHA-256 of the bytes of all but the signature, names
+the seal; the signature covers that hash. Seals stay bytes on their way: encoded once, by their
+sender.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any, Final
 from zmqnode.base.codec import Malformed, pack, pack_sorted, unpack
 from zmqnode.base.hashes import Hash, sha256
 from zmqnode.base.keys import PrivateKey, PublicKey, Signature
-from zmqnode.base.signing import Domain, Verify
+from zmqnode.base.signing import Domain, Signer, Signs, Verify
 
 SEAL_TAG: Final = "seal"
 SEAL_VERSION: Final = 1
@@ -110,11 +111,17 @@ def make_seal(
     domain: Domain,
 ) -> Seal:
     """Sign 1 to 1000 operations ``[name, [argument, ..]]`` with a nonce of 16 random bytes."""
+    signer = Signer(key, domain)
+    return sign_seal(operations, created_at_ms=created_at_ms, nonce=nonce, signer=signer)
+
+
+def sign_seal(operations: list[Any], *, created_at_ms: int, nonce: bytes, signer: Signs) -> Seal:
+    """As :func:`make_seal`, by a signer already bound to its chain."""
     ordered: Any = [[name, pack_arguments(arguments)] for name, arguments in operations]
-    body = pack([SEAL_VERSION, key.public, created_at_ms, nonce, ordered])
+    body = pack([SEAL_VERSION, signer.public, created_at_ms, nonce, ordered])
     # An array of 5 is header 0x95; the seal itself is the same bytes under the header of 6.
     unsigned = b"\x96" + body[1:]
-    signature = key.sign(domain.message(SEAL_TAG, sha256(unsigned)))
+    signature = signer.sign(SEAL_TAG, sha256(unsigned))
     return read_seal(unsigned + b"\xc4\x40" + signature)
 
 

@@ -1,1 +1,2 @@
-"""What happens: the protocol as a deterministic machine, without clock, chance, thread, file or socket."""
+"""What happens: the protocol as a deterministic machine, without clock, chance, thread, file or
+socket."""

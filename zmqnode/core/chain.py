@@ -1,8 +1,7 @@
 """The committed chain as the core needs it: recent blocks, suffrages, executed seals, who leads.
 
-Everything here follows from blocks alone (values carry the votes that count as presence), so all nodes
-compute the same, whatever voteproofs they happen to hold.
-"""
+Everything here follows from blocks alone (values carry the votes that count as presence), so all
+nodes compute the same, whatever voteproofs they happen to hold."""
 
 from __future__ import annotations
 
@@ -69,7 +68,8 @@ class Chain:
         self._expire(summary.time_ms - self.params.seal_ttl_ms)
 
     def _expire(self, before_ms: int) -> None:
-        # Blocks name seals in no order of age: one young seal may hold older ones back a little, for
+        # Blocks name seals in no order of age: one young seal may hold older ones back a little,
+        # for
         # seal_ttl + seal_ahead at most; keeping a hash longer than needed changes no verdict.
         while self._expiring and self._expiring[0][0] < before_ms:
             _, seal = self._expiring.popleft()

@@ -1,10 +1,11 @@
-"""One height after the other: the rules R0 to R7 of DESIGN.md section 3 (Simplex, one slot a height).
+"""One height after the other: the rules R0 to R7 of DESIGN.md section 3 (Simplex, one slot a
+height).
 
-Source: Chan and Pass, "Simplex Consensus", TCC 2023. Deviations: one slot per height, and ACCEPT names
-the executed block. Why it is safe: ACCEPT VP and DRAW VP of one round would share an honest signer of both,
-which the one-ACCEPT rule forbids. So after ACCEPT VP(h, r, v) no DRAW VP(h, r) exists, every later
-justification must carry an INIT VP of a round >= r, and by induction its value is v.
-"""
+Source: Chan and Pass, "Simplex Consensus", TCC 2023. Deviations: one slot per height, and ACCEPT
+names the executed block. Why it is safe: ACCEPT VP and DRAW VP of one round would share an honest
+signer of both, which the one-ACCEPT rule forbids. So after ACCEPT VP(h, r, v) no DRAW VP(h, r)
+exists, every later justification must carry an INIT VP of a round >= r, and by induction its value
+is v."""
 
 from __future__ import annotations
 
@@ -113,9 +114,7 @@ class Consensus:
         votes.started_ms = kernel.now_ms
         kernel.stop_timer(Timer.WORK, Timer.TIP)
         leader = self.leader()
-        votes.leader_skipped = leader.instance != kernel.own and kernel.members.absent(
-            leader.address, votes.height, kernel.now_ms
-        )
+        votes.leader_skipped = leader.instance != kernel.own and self.absent(leader)
         wait_ms = timing.leader_ms(round_)
         if with_leader and votes.here.proposal is None:
             kernel.set_timer(Timer.LEADER, 0 if votes.leader_skipped else wait_ms)
@@ -128,6 +127,15 @@ class Consensus:
         elif votes.leader_skipped and votes.here.proposal is None and with_leader:
             self.give_up()
         self.join_draws()
+
+    def absent(self, leader: Member) -> bool:
+        """Whether a leader is not waited for; late ballots are checked before it is held for dead."""
+        votes, kernel = self.votes, self.kernel
+        assert votes is not None
+        if not kernel.members.absent(leader.address, votes.height, kernel.now_ms):
+            return False
+        self.values.check_late()
+        return kernel.members.absent(leader.address, votes.height, kernel.now_ms)
 
     def leader(self) -> Member:
         """Who proposes at the point this node is at."""

@@ -1,10 +1,9 @@
 """All that the machine can ask for: a closed type. Names are imperatives.
 
 The ordering contract: effects are performed in the order of the list. ``Record`` with ``sync`` is a
-barrier: nothing after it happens before it, and all records before it, are durable; one sync may serve
-all barriers of a turn as long as what follows the first of them waits. Nothing re-enters: answers come back
-as events. A Publish does not come back to its sender.
-"""
+barrier: nothing after it happens before it, and all records before it, are durable; one sync may
+serve all barriers of a turn as long as what follows the first of them waits. Nothing re-enters:
+answers come back as events. A Publish does not come back to its sender."""
 
 from __future__ import annotations
 

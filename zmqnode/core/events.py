@@ -1,9 +1,9 @@
 """All that can happen to the machine: a closed type. Names are past participles.
 
 Whoever drives the machine (the real node, the simulator) has checked form, size and, for seals, the
-signature. Ballots, proposals, voteproofs and statuses are checked by the core itself, because whether a
-signature is worth its price depends on the chain (DESIGN.md section 4: not once q are there).
-"""
+signature. Ballots, proposals, voteproofs and statuses are checked by the core itself, because
+whether a signature is worth its price depends on the chain (DESIGN.md section 4: not once q are
+there)."""
 
 from __future__ import annotations
 
@@ -91,9 +91,8 @@ class BlocksReceived:
 class SealsReceived:
     """Seals whose form and signature are right and that the application's ``check`` let through.
 
-    ``token`` is set when a client waits for a Reply (then there is one seal); ``source`` is the peer that
-    published or served them, None for a client. ``pulled``: they answer SealsWanted.
-    """
+    ``token`` is set when a client waits for a Reply (then there is one seal); ``source`` is the
+    peer that published or served them, None for a client. ``pulled``: they answer SealsWanted."""
 
     seals: tuple[Seal, ...]
     source: PublicKey | None = None

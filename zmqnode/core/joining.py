@@ -1,9 +1,8 @@
 """D6: after every start, before its first signature, an instance asks what it signed before.
 
-It waits for q - 1 members' answers (a quorum needs those members anyway). An answer is the newest ballot that
-member holds from this instance, or a signed "none". One that is newer than the journal means an old backup, a
-lost tail or a second copy: the instance must not vote.
-"""
+It waits for q - 1 members' answers (a quorum needs those members anyway). An answer is the newest
+ballot that member holds from this instance, or a signed "none". One that is newer than the journal
+means an old backup, a lost tail or a second copy: the instance must not vote."""
 
 from __future__ import annotations
 
@@ -12,6 +11,7 @@ from zmqnode.base.hashes import Hash
 from zmqnode.base.keys import Address
 from zmqnode.core.effects import Answer, Ask
 from zmqnode.core.kernel import Kernel
+from zmqnode.core.values import Values
 from zmqnode.core.voter import position
 
 STALE_WAY_OUT = (
@@ -23,8 +23,9 @@ STALE_WAY_OUT = (
 class Joining:
     """The answers to D6 of this start."""
 
-    def __init__(self, kernel: Kernel, nonce: Hash) -> None:
+    def __init__(self, kernel: Kernel, values: Values, nonce: Hash) -> None:
         self.kernel = kernel
+        self.values = values
         self.nonce = nonce
         self.answers: dict[Address, None] = {}
 
@@ -43,6 +44,7 @@ class Joining:
 
     def serve(self, route: object, wanted: LastBallotWanted) -> None:
         """Answer in any state, with the ballot itself or a signed none."""
+        self.values.check_late()
         seen = self.kernel.members.instances.get(wanted.instance)
         ballot = seen.last if seen is not None else None
         answer = sign_last_ballot(wanted, ballot, self.kernel.config.signer)

@@ -1,8 +1,8 @@
 """What the parts of the machine share: time, effects, timers, the chain, the pool, the own vote.
 
-One step collects its effects here. Records come out before everything else of the step, so that one sync
-serves all that the step signs; the order of the others is the order in which they were asked for.
-"""
+One step collects its effects here. Records come out before everything else of the step, so that one
+sync serves all that the step signs; the order of the others is the order in which they were asked
+for."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""The only door to the core: ``step(event, now_ms) -> effects``. No clock, chance, thread, file or socket.
+"""The only door to the core: ``step(event, now_ms) -> effects``. No clock, chance, thread, file or
+socket.
 
-The guard ladder for what is heard: a lower height is dropped (late ACCEPTs of the newest two are kept for
-the values to come), the current one goes to consensus, the next one is buffered (rounds 0 and 1), what is beyond
-tells only that this node is behind (R10).
-"""
+The guard ladder for what is heard: a lower height is dropped (late ACCEPTs of the newest two are
+kept for the values to come), the current one goes to consensus, the next one is buffered (rounds 0
+and 1), what is beyond tells only that this node is behind (R10)."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ class Machine:
         self.leading = Leading(kernel, self.values, self.consensus)
         self.resending = Resending(kernel, self.values, self.consensus)
         self.syncing = Syncing(kernel, self.values, self._commit)
-        self.joining = Joining(kernel, event.recovery.nonce)
+        self.joining = Joining(kernel, self.values, event.recovery.nonce)
         self.consensus.propose = self.leading.propose
         self.consensus.pull = self.resending.pull
         self.syncing.diverged = self._sync_diverged
@@ -229,7 +229,8 @@ class Machine:
         assert kernel is not None
         suffrage = kernel.chain.newest_suffrage()
         tips = kernel.members.claimed_tips(suffrage, kernel.now_ms)
-        # A member that has said nothing yet may be far ahead: q - 1 of them must have spoken, as D6 needs.
+        # A member that has said nothing yet may be far ahead: q - 1 of them must have spoken, as D6
+        # needs.
         spoken = [
             member
             for member in suffrage.members
@@ -322,7 +323,7 @@ class Machine:
             case Voteproof():
                 self._hear_voteproof(message, source)
             case Status():
-                self._hear_status(message)
+                self._hear_status(message, source)
             case SealsAnnounced():
                 self.resending.take_announced(source, message)
             case _:
@@ -420,20 +421,25 @@ class Machine:
             if kernel.check_voteproof(vp, kernel.chain.suffrage(vp.fact.height), known):
                 at.keep(vp)
 
-    def _hear_status(self, status: Status) -> None:
+    def _hear_status(self, status: Status, source: PublicKey) -> None:
         kernel = self.kernel
         assert kernel is not None
-        known = status.address in kernel.chain.newest_suffrage().by_address
-        if not known or status.instance == kernel.own:
+        member = kernel.chain.newest_suffrage().by_address.get(status.address)
+        if member is None or status.instance == kernel.own:
+            return
+        # Anybody can make a key and sign with it; a hello proves whose instance a standby is.
+        linked = kernel.members.links.get(status.instance) == status.address
+        if member.instance != status.instance and not linked:
             return
         if not status.verified(self.config.domain, self.config.verify):
             kernel.bump("bad_signature")
             return
-        kernel.members.take_status(status, kernel.now_ms, kernel.clock_ms)
+        relayed = source != status.instance
+        if not kernel.members.take_status(status, kernel.now_ms, kernel.clock_ms, relayed=relayed):
+            return
         if kernel.state is NodeState.CONSENSUS:
             self.resending.ask_tip()
             if status.tip >= kernel.chain.tip.height + 3:
-                member = kernel.chain.newest_suffrage().by_address[status.address]
                 if member.instance == status.instance:
                     self._seen_ahead(status.address, status.tip)
 

@@ -11,7 +11,7 @@ from zmqnode.base.suffrage import Suffrage
 from zmqnode.core.voter import position
 from zmqnode.core.world import LEADER_HEIGHTS_MAX, LIVE_MS, SERVE_TIMEOUT_MS
 
-INSTANCES_MAX = 400  # At most 4 live instances of each of 100 addresses.
+INSTANCES_PER_ADDRESS = 4  # DESIGN.md section 2: so many may be live at once.
 
 
 @dataclass(slots=True, kw_only=True)
@@ -24,6 +24,7 @@ class Seen:
     tip: int = 0
     clock_offset_ms: int = 0
     status_ms: int | None = None
+    status_clock_ms: int = -1  # What its newest status said its clock was.
     heard_ms: int | None = None
     last: Ballot | None = None
     failed_tip: int = 0  # It claimed this tip and did not serve it.
@@ -41,17 +42,41 @@ class Members:
         self._signed_ms: dict[Address, int] = {}
 
     def seen(self, instance: PublicKey, address: Address) -> Seen | None:
-        """The record of an instance, made when first heard of; None once there are too many."""
+        """The record of an instance, made when first heard of.
+
+        An address has 4 at most: a fifth takes the place of the one that voted longest ago and was
+        not heard of for longest; None if all are connected."""
         found = self.instances.get(instance)
-        if found is None and len(self.instances) < INSTANCES_MAX:
+        if found is None and self._room(address):
             found = self.instances[instance] = Seen(address=address)
         return found
 
-    def take_status(self, status: Status, now_ms: int, clock_ms: int) -> bool:
-        """Remember a verified status; False if an older one than the last."""
-        seen = self.seen(status.instance, status.address)
-        if seen is None:
+    def _room(self, address: Address) -> bool:
+        own = [i for i, seen in self.instances.items() if seen.address == address]
+        if len(own) < INSTANCES_PER_ADDRESS:
+            return True
+        rest = [instance for instance in own if instance not in self.links]
+        if not rest:
             return False
+        del self.instances[min(rest, key=self._worth)]
+        return True
+
+    def _worth(self, instance: PublicKey) -> tuple[tuple[int, int, int], int]:
+        seen = self.instances[instance]
+        last = (-1, 0, 0) if seen.last is None else position(seen.last.fact)
+        return last, -1 if seen.heard_ms is None else seen.heard_ms
+
+    def take_status(
+        self, status: Status, now_ms: int, clock_ms: int, *, relayed: bool = False
+    ) -> bool:
+        """Remember a verified status; False if it is relayed and no newer than the last.
+
+        Only from its author may a status go back in time: somebody set its clock.
+        """
+        seen = self.seen(status.instance, status.address)
+        if seen is None or (relayed and status.clock_ms <= seen.status_clock_ms):
+            return False
+        seen.status_clock_ms = status.clock_ms
         seen.state = status.state
         seen.height = status.height
         seen.tip = status.tip

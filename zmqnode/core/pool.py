@@ -1,9 +1,8 @@
 """Seals that wait for a block, in order of arrival, within bounds on all sides.
 
-The pool's bounds decide nothing on the chain: a value is judged by its content alone. What a bound refuses
-gets a reason code that the client can act on. Seals of the newest blocks are kept a little longer for
-peers that still miss them.
-"""
+The pool's bounds decide nothing on the chain: a value is judged by its content alone. What a bound
+refuses gets a reason code that the client can act on. Seals of the newest blocks are kept a little
+longer for peers that still miss them."""
 
 from __future__ import annotations
 

@@ -83,9 +83,8 @@ JournalRecord = BallotSigned | ProposalSigned | ValueHeld | CertificateHeld | Ex
 class BlockSummary:
     """What the core keeps of a committed block.
 
-    ``seals`` are (hash, created_at_ms); ``voters`` the addresses in the ACCEPT VP the value carries;
-    ``accept`` any ACCEPT VP of this block (None for block 0).
-    """
+    ``seals`` are (hash, created_at_ms); ``voters`` the addresses in the ACCEPT VP the value
+    carries; ``accept`` any ACCEPT VP of this block (None for block 0)."""
 
     height: int
     hash: Hash
@@ -100,15 +99,12 @@ class BlockSummary:
 class Recovery:
     """What disk gave back at a start.
 
-    Args:
-        blocks: summaries in height order up to the tip, without gaps: all of the last
-            ``seal_ttl_ms + seal_ahead_ms`` of block time and at least the last 6 (or back to block 0).
-        suffrages: suffrage by height, from the first of ``blocks`` (or tip - 5) to tip + 2.
-        records: the journal's records of heights above the tip, in order of writing.
-        watermark: the newest ballot ever signed that pruning kept, if any.
-        nonce: 32 bytes that name this start (D6).
-        bound: False when the data folder was copied or moved (DESIGN.md section 2): sign nothing.
-    """
+    Args: blocks: summaries in height order up to the tip, without gaps: all of the last
+    ``seal_ttl_ms + seal_ahead_ms`` of block time and at least the last 6 (or back to block 0).
+    suffrages: suffrage by height, from the first of ``blocks`` (or tip - 5) to tip + 2. records:
+    the journal's records of heights above the tip, in order of writing. watermark: the newest
+    ballot ever signed that pruning kept, if any. nonce: 32 bytes that name this start (D6). bound:
+    False when the data folder was copied or moved (DESIGN.md section 2): sign nothing."""
 
     blocks: tuple[BlockSummary, ...]
     suffrages: tuple[tuple[int, Suffrage], ...]

@@ -1,9 +1,8 @@
 """The timers' lengths, learned from what the network really does. Whole milliseconds throughout.
 
-t_l(r) = (2D + build)(1 + r/2), t_a = t_l + D + execution, t_n = 2D(1 + r/2) + execution: linear in the
-round, capped at 8 times, never doubling. D follows the p99 of the time from the start of a round's timers
-to its q-th INIT, of rounds whose proposal arrived.
-"""
+t_l(r) = (2D + build)(1 + r/2), t_a = t_l + D + execution, t_n = 2D(1 + r/2) + execution: linear in
+the round, capped at 8 times, never doubling. D follows the p99 of the time from the start of a
+round's timers to its q-th INIT, of rounds whose proposal arrived."""
 
 from __future__ import annotations
 

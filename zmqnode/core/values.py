@@ -1,4 +1,5 @@
-"""Making and judging values (DESIGN.md section 4): a pure function of the value, its seals and the chain."""
+"""Making and judging values (DESIGN.md section 4): a pure function of the value, its seals and the
+chain."""
 
 from __future__ import annotations
 
@@ -53,23 +54,51 @@ class Values:
 
     def take_late(self, ballot: Ballot) -> None:
         """A ballot of a committed height: kept, unchecked, if it equals the committed fact."""
-        accepts = self._accepts.get(ballot.fact.height)
+        height = ballot.fact.height
+        accepts = self._of(height)
         if accepts is None or ballot.fact != accepts.voteproof.fact:
             return
-        if ballot.address not in accepts.checked and ballot.address not in accepts.late:
+        if ballot.address in accepts.checked:
+            return
+        if accepts.late.get(ballot.address, ballot).signature != ballot.signature:
+            self._check(
+                height, accepts
+            )  # One of the two is forged: it must not keep the other out.
+        if ballot.address not in accepts.checked:
             accepts.late[ballot.address] = ballot
+
+    def check_late(self) -> None:
+        """Check the late ACCEPTs now: they are signs of life, and answers to D6."""
+        for height, accepts in self._accepts.items():
+            self._check(height, accepts)
+
+    def _of(self, height: int) -> Accepts | None:
+        """The ACCEPTs of one of the newest two heights, after a restart from its stored voteproof."""
+        found = self._accepts.get(height)
+        chain = self.kernel.chain
+        if found is None and height > chain.tip.height - 2:
+            block = chain.block(height)
+            if block is not None and block.accept is not None:
+                checked = dict(block.accept.signatures)
+                found = Accepts(voteproof=block.accept, checked=checked, late={})
+                self._accepts[height] = found
+        return found
+
+    def _check(self, height: int, accepts: Accepts) -> None:
+        kernel = self.kernel
+        suffrage = kernel.chain.suffrage(height)
+        for address, ballot in accepts.late.items():
+            if kernel.check_ballot(ballot, suffrage):
+                accepts.checked[address] = ballot.signature
+                kernel.members.take_ballot(ballot, kernel.now_ms)
+        accepts.late.clear()
 
     def carried(self, height: int) -> Voteproof | None:
         """The ACCEPT VP of a committed height with every valid ballot of it held here."""
-        accepts = self._accepts.get(height)
+        accepts = self._of(height)
         if accepts is None:
-            summary = self.kernel.chain.block(height)
-            return None if summary is None else summary.accept
-        suffrage = self.kernel.chain.suffrage(height)
-        for address, ballot in accepts.late.items():
-            if self.kernel.check_ballot(ballot, suffrage):
-                accepts.checked[address] = ballot.signature
-        accepts.late.clear()
+            return None
+        self._check(height, accepts)
         return certify(accepts.voteproof.fact, accepts.checked)
 
     # Values.

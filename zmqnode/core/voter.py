@@ -1,7 +1,7 @@
 """The own vote: what this instance has signed, and what it may sign next (D1, D2).
 
-D2: never sign below the last point; at the same (height, round, stage) return the stored signature; another
-fact there is refused. For one (height, value) never two block hashes, in whatever rounds.
+D2: never sign below the last point; at the same (height, round, stage) return the stored signature;
+another fact there is refused. For one (height, value) never two block hashes, in whatever rounds.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Ballots of one round, counted once each; and all that is known of one height.
 
-Ballots of a stage are not checked any more once q equal ones are there: a signature check is what a vote
-costs. A second, different ballot of one instance at one stage is evidence, kept once, never counted.
-"""
+Ballots of a stage are not checked any more once q equal ones are there: a signature check is what a
+vote costs. A second, different ballot of one instance at one stage is evidence, kept once, never
+counted."""
 
 from __future__ import annotations
 
