@@ -99,9 +99,11 @@ class Load:
         self.plan = plan
         self.report = Report()
         self.stopping = False
+        self.label = ""  # Of what is sent from now on; ``lost_of`` counts by it.
+        self.lost_of: dict[str, int] = {}
         self._targets = list(targets)
         self._run = os.urandom(4).hex()
-        self._acknowledged: dict[Hash, int] = {}  # Seal hash to its number of operations.
+        self._acknowledged: dict[Hash, tuple[int, str]] = {}  # Operations and label by seal.
         self._first_height = 0
 
     async def run(self) -> Report:
@@ -150,7 +152,7 @@ class Load:
         ]
 
     async def _submit(self, client: Client, seal: Seal, gate: asyncio.Semaphore) -> None:
-        report, count = self.report, len(seal.operations)
+        report, count, label = self.report, len(seal.operations), self.label
         report.sent += count
         began = time.monotonic()
         try:
@@ -164,7 +166,7 @@ class Load:
         finally:
             gate.release()
         report.latencies_ms.append((time.monotonic() - began) * 1000)
-        self._acknowledged[seal.hash] = count
+        self._acknowledged[seal.hash] = (count, label)
         report.accepted += count
         report.committed += count
         report.rejected += sum(1 for one in receipt.results if not one.ok)
@@ -187,9 +189,11 @@ class Load:
                 if all(seal in found for seal in self._acknowledged) or time.monotonic() >= end:
                     break
                 await asyncio.sleep(0.05)
-        for seal, count in self._acknowledged.items():
+        for seal, (count, label) in self._acknowledged.items():
             times = found.get(seal, 0)
-            self.report.lost += count * (times == 0)
+            if times == 0:
+                self.report.lost += count
+                self.lost_of[label] = self.lost_of.get(label, 0) + count
             self.report.doubled += count * (times > 1)
 
 

@@ -92,7 +92,7 @@ def down(
     shown = _answer(network, network.nodes, began)
     if delete:
         local_network.remove(network)
-    terminal.show(shown, as_json=as_json)
+    terminal.show(shown, as_panel=network_panel, as_json=as_json)
 
 
 @app.command()
