@@ -2,39 +2,33 @@
 
 A *system operation* changes who votes. Four kinds: ``handover`` (planned, takeover or forced),
 ``veto``, ``ack``, ``cancel``. Each is signed over address, epoch and session under a domain tag of
-its own, so that no signature serves twice: not for another address, another epoch, another mode or
-another chain. Whether an operation has effect is core/authority's to say; here is only its form.
+its own, so that no signature serves twice: not for another address, epoch, mode or chain. Whether
+an operation has effect is core/authority's to say; here is only its form, and base/system has the
+seal that carries it.
 
 A *session* is one attempt: its id covers address, expected epoch, mode, old and new instance. A new
 instance key is used once, so no two committed handovers share an id.
-
-On the wire a system operation is the only operation of a seal, under a reserved name, its arguments
-``[version, field, ..]``; the seal's sender is the key that signed the operation. So nobody else can
-wrap an old operation anew and displace a newer one in the pool.
 """
 
 from __future__ import annotations
 
 import enum
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final
 
-from zmqnode.base.codec import from_wire, message, pack, to_wire
+from zmqnode.base.codec import message, pack, to_wire
 from zmqnode.base.genesis import URL_MAX_CHARS
 from zmqnode.base.hashes import Hash, tagged
 from zmqnode.base.keys import ADDRESS_MAX_CHARS, Address, PublicKey, Signature
-from zmqnode.base.seal import NONCE_BYTES, TIME_MAX_MS, Seal, sign_seal
+from zmqnode.base.seal import TIME_MAX_MS
 from zmqnode.base.signing import Domain, Signs, Verify
 from zmqnode.base.suffrage import MEMBERS_MAX
-from zmqnode.errors import Malformed
 
-RESERVED_PREFIX: Final = "zmqnode."  # No application has operations of such a name.
 SYSTEM_VERSION: Final = 1
 EPOCH_MAX: Final = 2**32 - 1
 REASON_MAX_CHARS: Final = 200
-SEQUENCE_MAX: Final = 2**53 - 1
 SESSION_TEXT_BYTES: Final = 8
 
 HANDOVER_TAG: Final = "handover"
@@ -45,11 +39,10 @@ COSIGN_TAG: Final = "handover.cosign"
 VETO_TAG: Final = "handover.veto"
 ACK_TAG: Final = "handover.ack"
 CANCEL_TAG: Final = "handover.cancel"
-RECORD_TAG: Final = "address.record"
 
 
 class Mode(enum.IntEnum):
-    """Why the vote moves: agreed with the old copy, because it is silent, or because it misbehaves."""
+    """Why the vote moves: the old copy agrees, is silent, or misbehaves."""
 
     PLANNED = 1
     TAKEOVER = 2
@@ -79,17 +72,20 @@ def session_text(session: Hash) -> str:
     return session[:SESSION_TEXT_BYTES].hex()
 
 
-def _check_address(address: str) -> None:
+def check_address(address: str) -> None:
+    """Its length; raises ValueError. Who it names is the chain's to say."""
     if not 1 <= len(address) <= ADDRESS_MAX_CHARS:
         raise ValueError(f"address: expected 1 to {ADDRESS_MAX_CHARS} characters")
 
 
-def _check_epoch(epoch: int) -> None:
+def check_epoch(epoch: int) -> None:
+    """Its bounds; raises ValueError."""
     if not 0 <= epoch <= EPOCH_MAX:
         raise ValueError("epoch out of range")
 
 
-def _check_time(time_ms: int) -> None:
+def check_time(time_ms: int) -> None:
+    """Its bounds; raises ValueError."""
     if not 0 <= time_ms <= TIME_MAX_MS:
         raise ValueError("time out of range")
 
@@ -119,9 +115,9 @@ class Switch:
     expires_at_ms: int
 
     def __post_init__(self) -> None:
-        _check_address(self.address)
-        _check_epoch(self.epoch)
-        _check_time(self.expires_at_ms)
+        check_address(self.address)
+        check_epoch(self.epoch)
+        check_time(self.expires_at_ms)
         if not 1 <= len(self.url) <= URL_MAX_CHARS:
             raise ValueError(f"url: expected 1 to {URL_MAX_CHARS} characters")
 
@@ -167,8 +163,8 @@ class Ready:
     signature: Signature
 
     def __post_init__(self) -> None:
-        _check_address(self.address)
-        _check_time(self.time_ms)
+        check_address(self.address)
+        check_time(self.time_ms)
 
 
 @message("handover.cosign", version=1)
@@ -181,8 +177,8 @@ class Cosign:
     signature: Signature
 
     def __post_init__(self) -> None:
-        _check_address(self.address)
-        _check_time(self.expires_at_ms)
+        check_address(self.address)
+        check_time(self.expires_at_ms)
 
 
 @message("system.handover", version=SYSTEM_VERSION)
@@ -254,8 +250,8 @@ class Veto:
     signature: Signature
 
     def __post_init__(self) -> None:
-        _check_address(self.address)
-        _check_epoch(self.epoch)
+        check_address(self.address)
+        check_epoch(self.epoch)
 
     @cached_property
     def session(self) -> Hash:
@@ -290,8 +286,8 @@ class Ack:
     signature: Signature
 
     def __post_init__(self) -> None:
-        _check_address(self.address)
-        _check_epoch(self.epoch)
+        check_address(self.address)
+        check_epoch(self.epoch)
 
     @property
     def signer(self) -> PublicKey:
@@ -319,8 +315,8 @@ class Cancel:
     signature: Signature
 
     def __post_init__(self) -> None:
-        _check_address(self.address)
-        _check_epoch(self.epoch)
+        check_address(self.address)
+        check_epoch(self.epoch)
 
     @property
     def signer(self) -> PublicKey:
@@ -337,19 +333,6 @@ class Cancel:
 
 
 SystemOperation = Handover | Veto | Ack | Cancel
-
-NAMES: Final[dict[str, type[SystemOperation]]] = {
-    "zmqnode.handover": Handover,
-    "zmqnode.veto": Veto,
-    "zmqnode.ack": Ack,
-    "zmqnode.cancel": Cancel,
-}
-_NAMES_OF: Final = {cls: name for name, cls in NAMES.items()}
-
-
-def operation_name(operation: SystemOperation) -> str:
-    """The reserved name of its kind."""
-    return _NAMES_OF[type(operation)]
 
 
 # Signing.
@@ -398,185 +381,50 @@ def sign_handover(
     signer: Signs,
 ) -> Handover:
     """The whole operation, signed by the identity key last; sorts what must be in address order."""
-
-    def build(signature: Signature) -> Handover:
-        return Handover(
-            switch=switch,
-            reason=reason,
-            possession=possession,
-            consent=consent,
-            cosigns=tuple(sorted(cosigned, key=lambda one: one.address)),
-            ready=tuple(sorted(certified, key=lambda one: one.address)),
-            identity=signer.public,
-            signature=signature,
-        )
-
-    cosigned, certified = tuple(cosigns), tuple(ready)
-    return build(signer.sign(HANDOVER_TAG, build(_UNSIGNED).body()))
+    unsigned = Handover(
+        switch=switch,
+        reason=reason,
+        possession=possession,
+        consent=consent,
+        cosigns=tuple(sorted(cosigns, key=lambda one: one.address)),
+        ready=tuple(sorted(ready, key=lambda one: one.address)),
+        identity=signer.public,
+        signature=_UNSIGNED,
+    )
+    return replace(unsigned, signature=signer.sign(HANDOVER_TAG, unsigned.body()))
 
 
 def sign_veto(address: Address, epoch: int, new_instance: PublicKey, signer: Signs) -> Veto:
     """The signer's veto against the takeover by ``new_instance``."""
-
-    def build(signature: Signature) -> Veto:
-        return Veto(
-            address=address,
-            epoch=epoch,
-            old_instance=signer.public,
-            new_instance=new_instance,
-            signature=signature,
-        )
-
-    return build(signer.sign(VETO_TAG, build(_UNSIGNED).body()))
+    unsigned = Veto(
+        address=address,
+        epoch=epoch,
+        old_instance=signer.public,
+        new_instance=new_instance,
+        signature=_UNSIGNED,
+    )
+    return replace(unsigned, signature=signer.sign(VETO_TAG, unsigned.body()))
 
 
 def sign_ack(address: Address, epoch: int, session: Hash, signer: Signs) -> Ack:
     """The signer's acknowledgement of its own session, in its own epoch."""
-
-    def build(signature: Signature) -> Ack:
-        return Ack(
-            address=address,
-            epoch=epoch,
-            session=session,
-            instance=signer.public,
-            signature=signature,
-        )
-
-    return build(signer.sign(ACK_TAG, build(_UNSIGNED).body()))
+    unsigned = Ack(
+        address=address,
+        epoch=epoch,
+        session=session,
+        instance=signer.public,
+        signature=_UNSIGNED,
+    )
+    return replace(unsigned, signature=signer.sign(ACK_TAG, unsigned.body()))
 
 
 def sign_cancel(address: Address, epoch: int, new_instance: PublicKey, signer: Signs) -> Cancel:
     """The identity key's cancel."""
-
-    def build(signature: Signature) -> Cancel:
-        return Cancel(
-            address=address,
-            epoch=epoch,
-            new_instance=new_instance,
-            identity=signer.public,
-            signature=signature,
-        )
-
-    return build(signer.sign(CANCEL_TAG, build(_UNSIGNED).body()))
-
-
-# In seals.
-
-
-def is_system(seal: Seal) -> bool:
-    """Whether a seal claims to carry a system operation.
-
-    In a seal of several operations a reserved name is like any other that no application has: it
-    fails as unknown.
-    """
-    operations = seal.operations
-    return len(operations) == 1 and operations[0][0].startswith(RESERVED_PREFIX)
-
-
-def read_system(seal: Seal) -> SystemOperation:
-    """The operation of a seal for which :func:`is_system` holds.
-
-    Raises:
-        Malformed: no such kind or version, not its fields, or another sender than its signer.
-    """
-    name, arguments = seal.operations[0]
-    kind = NAMES.get(name)
-    if kind is None:
-        raise Malformed(f"{name:.40} is reserved, and nothing")
-    if not arguments or type(arguments[0]) is not int or arguments[0] != SYSTEM_VERSION:
-        raise Malformed(f"unknown version of {name}")
-    operation: SystemOperation = from_wire(kind, arguments[1:])  # type: ignore[arg-type]
-    if operation.signer != seal.sender:
-        raise Malformed(f"{name}: sent by another key than signed it")
-    return operation
-
-
-def system_operations(seals: Iterable[Seal]) -> tuple[SystemOperation, ...]:
-    """The system operations of a value's seals, which must come first.
-
-    Raises:
-        Malformed: one of them cannot be read, or follows a seal of the application.
-    """
-    found: list[SystemOperation] = []
-    plain = False
-    for seal in seals:
-        if not is_system(seal):
-            plain = True
-        elif plain:
-            raise Malformed("system seals come first in a value")
-        else:
-            found.append(read_system(seal))
-    return tuple(found)
-
-
-def seal_system(operation: SystemOperation, *, created_at_ms: int, signer: Signs) -> Seal:
-    """The seal of a system operation; ``signer`` holds the key that signed it.
-
-    The nonce follows from content and time: the same operation sealed twice in a millisecond is
-    one."""
-    assert signer.public == operation.signer, "the signer of an operation sends its seal"
-    arguments = [SYSTEM_VERSION, *to_wire(operation)]
-    nonce = tagged(b"handover.nonce", pack([created_at_ms, arguments]))[:NONCE_BYTES]
-    return sign_seal(
-        [[operation_name(operation), arguments]],
-        created_at_ms=created_at_ms,
-        nonce=nonce,
-        signer=signer,
+    unsigned = Cancel(
+        address=address,
+        epoch=epoch,
+        new_instance=new_instance,
+        identity=signer.public,
+        signature=_UNSIGNED,
     )
-
-
-# Off the chain.
-
-
-@message("address.record", version=1)
-@dataclass(frozen=True, kw_only=True)
-class AddressRecord:
-    """Where an instance is found now, by its own word: the way back when fewer than q are reachable.
-
-    ``node adopt`` publishes it; the chain knows nothing of it and it gives no right. Of several by
-    one instance the one with the highest sequence number holds."""
-
-    address: Address
-    instance: PublicKey
-    epoch: int
-    url: str
-    sequence: int
-    signature: Signature
-
-    def __post_init__(self) -> None:
-        _check_address(self.address)
-        _check_epoch(self.epoch)
-        if not 1 <= len(self.url) <= URL_MAX_CHARS:
-            raise ValueError(f"url: expected 1 to {URL_MAX_CHARS} characters")
-        if not 0 <= self.sequence <= SEQUENCE_MAX:
-            raise ValueError("sequence out of range")
-
-    def body(self) -> bytes:
-        """The bytes the signature covers."""
-        return pack([self.address, self.epoch, self.url, self.sequence])
-
-    def verified(self, domain: Domain, verify: Verify) -> bool:
-        """Whether the instance it names signed it; says nothing about that instance's right."""
-        return verify(self.instance, domain.message(RECORD_TAG, self.body()), self.signature)
-
-    def beats(self, other: AddressRecord | None) -> bool:
-        """Whether this one holds instead of ``other``, a record of the same instance."""
-        return other is None or self.sequence > other.sequence
-
-
-def sign_record(
-    address: Address, epoch: int, url: str, sequence: int, signer: Signs
-) -> AddressRecord:
-    """The signer's own record."""
-
-    def build(signature: Signature) -> AddressRecord:
-        return AddressRecord(
-            address=address,
-            instance=signer.public,
-            epoch=epoch,
-            url=url,
-            sequence=sequence,
-            signature=signature,
-        )
-
-    return build(signer.sign(RECORD_TAG, build(_UNSIGNED).body()))
+    return replace(unsigned, signature=signer.sign(CANCEL_TAG, unsigned.body()))
