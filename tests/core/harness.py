@@ -341,6 +341,30 @@ class Node:
     def state(self) -> NodeState:
         return self.machine.state
 
+    @property
+    def clock_ms(self) -> int:
+        return self.now_ms + self.clock_offset_ms
+
+    def next_value(self, seals: Sequence[Seal] = ()) -> Value:
+        """A valid value on the tip, at the wall clock."""
+        tip = self.tip
+        carried = self.kernel.chain.block(tip.height - 1).accept if tip.height > 1 else None
+        time_ms = max(tip.time_ms + 1, self.clock_ms)
+        return self.members.value(tip, time_ms=time_ms, seals=seals, accept=carried)
+
+    def parent_vp(self) -> tuple[Voteproof, ...]:
+        """J of a proposal at round 0."""
+        return () if self.tip.accept is None else (self.tip.accept,)
+
+    def decided(self, round_: int = 0, who: Iterable[int] | None = None) -> Value:
+        """The next height, decided by the others (``who``: the first q), without this node."""
+        value = self.next_value()
+        vp = self.members.accept_vp(value.height, round_, value, who)
+        self.hear(vp)
+        self.serve(self.others[0], self.members.full_block(value), vp)
+        assert commits(self.executes(value)) == [value.height]
+        return value
+
     # Driving.
 
     def step(self, event: Event) -> list[Effect]:
