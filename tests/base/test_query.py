@@ -13,8 +13,8 @@ from zmqnode.base.codec import encode, pack
 from zmqnode.base.hashes import sha256
 from zmqnode.base.instant import at, rfc3339
 from zmqnode.base.keys import PrivateKey, public_text, verify
+from zmqnode.base.node_info import NODE_INFO_TAG, node_info_body, node_info_verified
 from zmqnode.base.query import (
-    NODE_INFO_TAG,
     RAW_BLOCKS_ASKED_MAX,
     Accepted,
     BlockAsked,
@@ -29,8 +29,6 @@ from zmqnode.base.query import (
     SuffrageAsked,
     Until,
     failed,
-    node_info_body,
-    node_info_verified,
     read_answer,
     read_command,
     read_request,

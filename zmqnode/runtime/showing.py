@@ -15,8 +15,8 @@ from zmqnode.base.block import Block, Manifest
 from zmqnode.base.codec import from_wire, unpack
 from zmqnode.base.instant import at
 from zmqnode.base.keys import Address, public_text
+from zmqnode.base.node_info import NODE_INFO_TAG, node_info_body
 from zmqnode.base.proposal import Value
-from zmqnode.base.query import NODE_INFO_TAG, node_info_body
 from zmqnode.base.results import decode_results
 from zmqnode.base.suffrage import Member, Suffrage
 from zmqnode.base.voteproof import Voteproof
