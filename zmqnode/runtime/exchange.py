@@ -73,6 +73,8 @@ class Exchange:
         self.log = log
         self.network: PeerNetwork | None = None
         self.gaps = 0
+        self._checked: dict[Hash, None] = {}  # Seals that wait for the turn's end to be known.
+        self._leaving: list[Seal] = []
 
     # PeerHooks.
 
@@ -140,7 +142,8 @@ class Exchange:
         found: list[Seal] = []
         strike = None
         for item in data:
-            if self.known(seal_hash(item)):
+            name = seal_hash(item)
+            if name in self._checked or self.known(name):
                 continue
             try:
                 seal = read_seal(item)
@@ -152,6 +155,7 @@ class Exchange:
                 continue
             if not pulled and not self._admitted(seal):
                 continue
+            self._checked[name] = None
             found.append(seal)
         if found or missing:
             self.post(
@@ -178,8 +182,7 @@ class Exchange:
                 topic = Topic.SEALS if isinstance(message, SealsAnnounced) else Topic.VOTES
                 network.publish(topic, encode(message))
             case PublishSeals(seals=seals):
-                for bundle in _bundles(seals):
-                    network.publish(Topic.SEALS, encode(SealsPublished(seals=bundle)))
+                self._leaving.extend(seals)
             case Ask(instance=instance, request=request):
                 network.ask(instance, encode(request), ASK_TIMEOUT_MS, self._answered(instance))
             case Answer(route=route, reply=reply):
@@ -189,6 +192,14 @@ class Exchange:
             case _:
                 return False
         return True
+
+    def turn_over(self) -> None:
+        """All seals of a turn go out in one message; what was checked is known to the core now."""
+        self._checked.clear()
+        if self._leaving and self.network is not None:
+            leaving, self._leaving = tuple(self._leaving), []
+            for bundle in _bundles(leaving):
+                self.network.publish(Topic.SEALS, encode(SealsPublished(seals=bundle)))
 
     def _answered(self, source: PublicKey) -> Callable[[object], None]:
         def take(message: object) -> None:

@@ -225,7 +225,8 @@ class Node:
         self.queries.committed(block)
 
     def turn_over(self) -> None:
-        """Nothing waits for the end of a turn yet."""
+        """All effects of a turn were performed."""
+        self.exchange.turn_over()
 
     # DoorHooks.
 
