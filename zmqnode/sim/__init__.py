@@ -10,7 +10,7 @@ is a bug report.
 What is modelled: every message by itself (delay, loss, reordering, duplication, cuts one way or
 both); the disk as an append-only journal whose unsynced tail may be lost, whole or in part, and a
 store that lags behind it; a crash before or after any effect of one node or of all; slow syncs and
-a slow application; clocks that are wrong or jump; members with names that betray (adversary.py);
+a slow application; clocks that are wrong or jump; members with names that betray (betrayals.py);
 clients that send again. The checkers (checkers.py) share no rules with the core: they count
 quorums, verify voteproofs and look at the simulated disks by themselves.
 

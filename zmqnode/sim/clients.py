@@ -49,7 +49,7 @@ class SimClients:
 
     @property
     def idle(self) -> bool:
-        """Whether every seal was sent and is committed, has expired or was lost with its keepers."""
+        """Whether every seal is sent and is committed, has expired or was lost with its keepers."""
         if self._left:
             return False
         now = self._cluster.wall_ms

@@ -17,7 +17,7 @@ from zmqnode.base.voteproof import Voteproof
 from zmqnode.core.events import Event, PeerConnected, PeerLost
 from zmqnode.core.machine import Machine
 from zmqnode.core.world import MachineConfig
-from zmqnode.sim import adversary
+from zmqnode.sim import betrayals
 from zmqnode.sim.application import ToyApp, genesis_block
 from zmqnode.sim.checkers import Checkers, Violation
 from zmqnode.sim.clients import SimClients
@@ -98,7 +98,7 @@ class Cluster:
         self.network = SimNetwork(self.timeline, self.random, plan.links, plan.cuts)
         self.nodes = [self._node(i, i) for i in range(plan.nodes)]
         self._seals: dict[bytes, Seal] = {}
-        adversary.corrupt(self)
+        betrayals.corrupt(self)
         self._instances: dict[PublicKey, list[SimNode]] = {}
         for node in self.nodes:
             self._instances.setdefault(node.identity.instance, []).append(node)

@@ -8,7 +8,7 @@ from random import Random
 from typing import Any, Final
 
 from zmqnode.errors import Invalid
-from zmqnode.sim import adversary
+from zmqnode.sim import betrayals
 from zmqnode.sim.plan import (
     ALL,
     NODES_MAX,
@@ -230,7 +230,7 @@ MISHAPS: Final[dict[str, Callable[[Draft], None]]] = {
     "busy": _busy,
 }
 FAILURES: Final = ("dead", "drift")  # Mishaps that make a member one of the f faulty.
-TRAITORS: Final = {name: _traitor(name) for name in adversary.NAMES}
+TRAITORS: Final = {name: _traitor(name) for name in betrayals.NAMES}
 FAULTS: Final[dict[str, Callable[[Draft], None]]] = {**MISHAPS, **TRAITORS}
 
 

@@ -278,13 +278,15 @@ class SimNode:
         self.cluster.note(self, b"serve", b"%d-%d" % (effect.first, effect.last))
         last = min(effect.last, effect.first + BLOCKS_SERVED_MAX - 1, self.disk.height)
         found = self.disk.blocks[effect.first : last + 1] if effect.first > 0 else []
-        event = told.BlocksReceived(
-            source=self.identity.instance,
-            first=effect.first,
-            blocks=tuple((s.block, s.accept) for s in found if s.accept is not None),
-        )
-        if self.adversary is None or self.adversary.serves_blocks():
-            self.cluster.send_back(self, asker, life, event)
+        blocks = tuple((s.block, s.accept) for s in found if s.accept is not None)
+        if self.adversary is not None:
+            faked = self.adversary.serves(blocks)
+            if faked is None:
+                return
+            blocks = faked
+        own = self.identity.instance
+        event = told.BlocksReceived(source=own, first=effect.first, blocks=blocks)
+        self.cluster.send_back(self, asker, life, event)
 
     @staticmethod
     def _route(route: object) -> tuple[SimNode, int]:

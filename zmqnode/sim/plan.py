@@ -133,10 +133,10 @@ class Plan:
     """One run, from its nodes and heights to each single fault.
 
     ``empty_block_interval_ms`` 0: no empty blocks; then the goal is that all seals are committed
-    and all nodes have all blocks. ``heal_ms``: when the last fault ends at the latest; ``bound_ms``: how long the goal may take
-    from then on. Faults also end once the tallest chain is within ``heal_before`` heights of the
-    goal. ``drift_node``: its application gives another result, from that height and that life of
-    the node on (-1: none).
+    and all nodes have all blocks. ``heal_ms``: when the last fault ends at the latest; faults also
+    end once the tallest chain is within ``heal_before`` heights of the goal. ``bound_ms``: how long
+    the goal may take from then on. ``drift_node``: its application gives another result, from that
+    height and that life of the node on (-1: none).
     """
 
     seed: int
