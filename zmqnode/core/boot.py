@@ -35,7 +35,7 @@ class Restored:
     proposals: list[Proposal] = field(default_factory=list)
     values: dict[Hash, tuple[Value, tuple[Seal, ...]]] = field(default_factory=dict)
     certificates: list[Voteproof] = field(default_factory=list)
-    begun: list[ExecutionBegun] = field(default_factory=list)
+    begun: dict[Hash, ExecutionBegun] = field(default_factory=dict)  # And not finished, by value.
 
     def height_votes(self, kernel: Kernel) -> HeightVotes | None:
         """The height after the tip as the journal left it; None if it says nothing of it."""
@@ -56,7 +56,9 @@ class Restored:
                 found = True
                 votes.at(vp.fact.round).keep(vp)
         found |= self._own(votes)
-        self._died(votes)
+        for begun in self.begun.values():
+            if begun.height == height:
+                votes.died[begun.value] = begun.round
         votes.round = _resumed_round(votes, self.ballots)
         votes.work = found
         return votes if found else None
@@ -78,17 +80,6 @@ class Restored:
                 votes.values.setdefault(proposal.value.hash, proposal.value)
         return found
 
-    def _died(self, votes: HeightVotes) -> None:
-        """An execution begun at a round without an own ACCEPT there ended with the process (D7)."""
-        accepted = {
-            ballot.fact.round
-            for ballot in self.ballots
-            if ballot.fact.height == votes.height and ballot.fact.stage is Stage.ACCEPT
-        }
-        for begun in self.begun:
-            if begun.height == votes.height and begun.round not in accepted:
-                votes.died[begun.value] = max(begun.round, votes.died.get(begun.value, 0))
-
 
 def _resumed_round(votes: HeightVotes, ballots: list[Ballot]) -> int:
     """The higher of the last signed point and the newest certificate."""
@@ -108,6 +99,10 @@ def restore(kernel: Kernel, recovery: Recovery, syncing: Syncing) -> Restored:
         match record:
             case BallotSigned(ballot=ballot):
                 found.ballots.append(ballot)
+                if ballot.fact.block is not None and ballot.fact.value is not None:
+                    # D7: only an ACCEPT of the value proves that its execution ended; a DRAW may
+                    # have been signed while it ran.
+                    found.begun.pop(ballot.fact.value, None)
             case ProposalSigned(proposal=proposal):
                 found.proposals.append(proposal)
             case ValueHeld(value=value, seals=seals):
@@ -115,7 +110,7 @@ def restore(kernel: Kernel, recovery: Recovery, syncing: Syncing) -> Restored:
             case CertificateHeld(voteproof=vp):
                 found.certificates.append(vp)
             case ExecutionBegun():
-                found.begun.append(record)
+                found.begun[record.value] = record
     kernel.voter.restore(found.ballots, recovery.watermark)
     for proposal in found.proposals:
         kernel.voter.restore_proposal(proposal)
@@ -126,14 +121,13 @@ def restore(kernel: Kernel, recovery: Recovery, syncing: Syncing) -> Restored:
             syncing.replay(held, content, vp)
     for vp in found.certificates:
         if vp.fact.height <= kernel.chain.tip.height + 2:  # Of later ones nobody is known to vote.
-            _remember_voters(kernel, vp)
+            _remember(kernel, vp)
     for summary in recovery.blocks:
         if summary.accept is not None and summary.height >= kernel.chain.tip.height - 1:
-            _remember_voters(kernel, summary.accept)
+            _remember(kernel, summary.accept)
     return found
 
 
-def _remember_voters(kernel: Kernel, vp: Voteproof) -> None:
+def _remember(kernel: Kernel, vp: Voteproof) -> None:
     """Ballots in stored certificates answer D6 as well as those in memory."""
-    for ballot in vp.ballots(kernel.chain.suffrage(vp.fact.height)):
-        kernel.members.take_ballot(ballot, kernel.now_ms)
+    kernel.members.take_voteproof(vp, kernel.chain.suffrage(vp.fact.height), kernel.now_ms)

@@ -204,19 +204,19 @@ class Consensus:
             if not justified(self.kernel, votes, proposal):
                 self.give_up()
             else:
-                self.judge(proposal.value, fresh=proposal.pr == FRESH)
+                self.judge(proposal.value, proposal.pr)
         if self.votes is votes:
             self.execute_known()
             self.accept_if_certified()
 
-    def judge(self, value: Value, *, fresh: bool) -> None:
+    def judge(self, value: Value, pr: int) -> None:
         """Sign INIT for a valid value, DRAW for an invalid one, wait for what is missing."""
         votes, kernel = self.votes, self.kernel
         assert votes is not None
         vid = value.hash
         known = votes.verdicts.get(vid)
         if known is None:
-            verdict = self.values.judge(value, fresh=fresh)
+            verdict = self.values.judge(value, fresh=pr == FRESH)
             if verdict is Verdict.SEALS_MISSING:
                 self.pull()
                 return
@@ -227,7 +227,7 @@ class Consensus:
             known = votes.verdicts[vid] = verdict is Verdict.VALID
         if not known:
             self.give_up()
-        elif votes.died.get(vid) == votes.round:
+        elif not may_execute(votes, vid, pr):
             self.give_up()  # D7: it died inside; no crash loop.
         else:
             self.sign_init(value)
@@ -352,8 +352,7 @@ class Consensus:
             return
         at = votes.at(vp.fact.round)
         at.keep(vp)
-        for address in vp.addresses:
-            self.kernel.members.saw(address, vp.fact.height, self.kernel.now_ms)
+        self.kernel.members.take_voteproof(vp, votes.suffrage, self.kernel.now_ms)
         self.certified(vp)
 
     def certified(self, vp: Voteproof) -> None:
@@ -394,13 +393,13 @@ class Consensus:
         """R2, R3: execute at once what is proposed here or certified, in parallel with voting."""
         votes = self.votes
         assert votes is not None
-        wanted: list[tuple[Hash, int]] = []
+        wanted: dict[Hash, int] = {}  # With the pr under which it is proposed (D7).
         here = votes.here
-        if here.proposal is not None and votes.verdicts.get(here.proposal.value.hash):
-            wanted.append((here.proposal.value.hash, here.proposal.pr))
         if here.init_vp is not None and here.init_vp.fact.value is not None:
-            wanted.append((here.init_vp.fact.value, FRESH))
-        for vid, pr in wanted:
+            wanted[here.init_vp.fact.value] = FRESH
+        if here.proposal is not None and votes.verdicts.get(here.proposal.value.hash):
+            wanted[here.proposal.value.hash] = here.proposal.pr
+        for vid, pr in wanted.items():
             if may_execute(votes, vid, pr):
                 self.execute(vid)
 

@@ -213,7 +213,7 @@ class Kernel:
             return
         self.fault = Fault(cause=cause, way_out=way_out)
         for timer in Timer:
-            if timer not in (Timer.STATUS, Timer.SYNC):
+            if timer is not Timer.STATUS:
                 self.stop_timer(timer)
         self.enter_state(NodeState.BROKEN, cause)
         self.emit(Break(cause=cause, way_out=way_out))

@@ -200,6 +200,8 @@ class Machine:
             self.stopping = False
             kernel.emit(Stop())
         if kernel.fault is not None:
+            if self.consensus.votes is not None:
+                self.consensus.leave()  # Whatever comes now, nothing more is signed.
             return
         if kernel.state is NodeState.BOOTING:
             self.syncing.apply()
@@ -417,9 +419,10 @@ class Machine:
             return
         at = self.next_rounds.setdefault(vp.fact.round, RoundVotes())
         if not at.holds(vp.fact):
-            known = at.ballots(vp.fact.stage)
-            if kernel.check_voteproof(vp, kernel.chain.suffrage(vp.fact.height), known):
+            known, suffrage = at.ballots(vp.fact.stage), kernel.chain.suffrage(vp.fact.height)
+            if kernel.check_voteproof(vp, suffrage, known):
                 at.keep(vp)
+                kernel.members.take_voteproof(vp, suffrage, kernel.now_ms)
 
     def _hear_status(self, status: Status, source: PublicKey) -> None:
         kernel = self.kernel
@@ -481,6 +484,8 @@ class Machine:
     ) -> None:
         votes, kernel = self.consensus.votes, self.kernel
         assert kernel is not None
+        if kernel.fault is not None:
+            return
         if votes is None:
             self.syncing.take(source, first, blocks)
             return
@@ -558,8 +563,8 @@ class Machine:
             accept=vp,
         )
         self.values.committed(vp, accepts)
-        for ballot in vp.ballots(kernel.chain.suffrage(value.height)):
-            kernel.members.take_ballot(ballot, kernel.now_ms)
+        suffrage = kernel.chain.suffrage(value.height)
+        kernel.members.take_voteproof(vp, suffrage, kernel.now_ms)
         kernel.chain.append(summary, event.suffrage)
         kernel.pool.committed(seals)
         kernel.committed_ms = kernel.now_ms

@@ -8,6 +8,7 @@ from zmqnode.base.ballot import Ballot
 from zmqnode.base.exchange import NodeState, Status
 from zmqnode.base.keys import Address, PublicKey
 from zmqnode.base.suffrage import Suffrage
+from zmqnode.base.voteproof import Voteproof
 from zmqnode.core.voter import position
 from zmqnode.core.world import LEADER_HEIGHTS_MAX, LIVE_MS, SERVE_TIMEOUT_MS
 
@@ -93,6 +94,11 @@ class Members:
             seen.heard_ms = now_ms
             if seen.last is None or position(ballot.fact) > position(seen.last.fact):
                 seen.last = ballot
+
+    def take_voteproof(self, vp: Voteproof, suffrage: Suffrage, now_ms: int) -> None:
+        """Remember the ballots that a verified voteproof of a suffrage stands for."""
+        for ballot in vp.ballots(suffrage):
+            self.take_ballot(ballot, now_ms)
 
     def saw(self, address: Address, height: int, now_ms: int) -> None:
         """A ballot of an address at a height was seen, directly or in a certificate."""

@@ -21,6 +21,7 @@ from zmqnode.base.voteproof import Voteproof
 from zmqnode.core.effects import Ask
 from zmqnode.core.events import Executed
 from zmqnode.core.kernel import Kernel, Timer
+from zmqnode.core.records import ValueHeld
 from zmqnode.core.values import Values
 from zmqnode.core.world import BLOCKS_AHEAD_MAX, BLOCKS_PER_ASK, SERVE_TIMEOUT_MS
 
@@ -212,6 +213,10 @@ class Syncing:
             return True
         for seal in item.seals:
             self.kernel.pool.hold(seal)
+        if item.source is not None:
+            # D3: the store may lag behind blocks of a catch-up as well.
+            data = tuple(seal.data for seal in item.seals)
+            self.kernel.record(ValueHeld(value=item.value, seals=data), sync=False)
         self.last_applied = item
         self.commit(event, item.accept)
         return True
