@@ -344,3 +344,16 @@ def test_an_unknown_host_is_unreachable() -> None:
     with pytest.raises(Unreachable) as raised:
         BlockingClientLink(parse_target(text))
     assert raised.value.details["connected"] is False
+
+
+def test_a_client_with_many_answers_in_its_first_moment_is_not_taken_for_a_stalled_one() -> None:
+    """A regression: before the first tick nothing had been acknowledged, ever."""
+
+    async def scene() -> None:
+        limits = NetworkLimits(tick_ms=10_000, door_send_messages=4)
+        async with fleet("asas") as nodes, client_of(nodes, limits=limits) as (a, link):
+            answers = await asyncio.gather(*(link.ask(b"x", 5000) for _ in range(500)))
+            assert answers == [b"re:x"] * 500
+            assert not a.guard_stats.cuts
+
+    asyncio.run(scene())

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import time
 from itertools import pairwise
 from typing import Any
 
 import pytest
 
-from tests.network.conftest import Served, fleet, joined, until
+from tests.network.conftest import Served, fleet, free_ports, joined, until
 from tests.network.zmtp import RawCurve
 from zmqnode.base.codec import unpack
 from zmqnode.base.hashes import Hash
@@ -523,4 +524,25 @@ def test_nobody_gets_in_on_any_port_while_nothing_answers_for_zap(offset: int) -
             with pytest.raises(OSError, match=r"closed|reset|timed out"):
                 await asyncio.to_thread(shake_hands)
 
+    asyncio.run(scene())
+
+
+def test_nodes_meet_over_ipv6_too() -> None:
+    async def scene() -> None:
+        async with fleet("asas", "bsas") as nodes:
+            port = free_ports()
+            a, heard_a = nodes.start("asas", ip="::1", port=port, url=f"tcp://[::1]:{port}")
+            b, heard_b = nodes.start("bsas")
+            b.connect("asas", a.introduction.url)
+            await until(lambda: heard_b.ups and heard_a.callers)
+            await until(lambda: a.subscribers == 2)
+            a.publish(Topic.VOTES, b"six")
+            await until(lambda: heard_b.messages)
+
+    if not socket.has_ipv6:
+        pytest.skip("no IPv6 here")
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        pytest.skip("no IPv6 loopback here")
     asyncio.run(scene())

@@ -55,7 +55,7 @@ class Connection:
     given: int = 0  # bytes handed to libzmq for this connection
     unread: int = 0  # of those, not yet acknowledged by its kernel (estimate)
     acknowledged: int = 0
-    progress_ms: int = 0  # when something was last acknowledged, or nothing was due
+    progress_ms: int = 0  # when something was last acknowledged, or began to wait
 
     def measure(self, limits: NetworkLimits, allowance: int, now: int) -> Strike | None:
         """Whether more came in, since the last whole message, than one message explains.
@@ -90,7 +90,7 @@ class Connection:
 
     def refresh_unread(self, info: tcp.TcpInfo) -> None:
         """Count what left. TCP carries more than payload, so the estimate only errs low."""
-        if info.acknowledged != self.acknowledged or self.unread == 0:
+        if info.acknowledged != self.acknowledged:
             self.progress_ms = now_ms()
         self.unread = max(0, self.unread - (info.acknowledged - self.acknowledged))
         self.acknowledged = info.acknowledged

@@ -219,6 +219,8 @@ class GuardedRouter:
         if session.routing_id not in self._sessions:
             return False  # It just turned out to be gone.
         limits = self._limits
+        if not session.waiting:
+            session.connection.progress_ms = now_ms()  # From now on it has something to read.
         session.waiting_bytes += len(payload)
         session.waiting.append((header, payload))
         self._blocked[session] = None

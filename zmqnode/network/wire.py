@@ -78,7 +78,7 @@ class Wire:
     def open(self) -> None:
         wiring, limits = self._wiring, self._wiring.limits
         socket = wiring.context.socket(zmq.DEALER if self._topic is None else zmq.SUB)
-        set_common(socket, limits, bytes_max=self._bytes_max, ipv6=wiring.ipv6)
+        set_common(socket, limits, bytes_max=self._bytes_max, ipv6=":" in self._address.ip)
         set_dialer(
             socket,
             limits,
@@ -115,11 +115,9 @@ class Wire:
 
     def reopen(self, after_ms: int = 0) -> None:
         """Close now, open after a while."""
-        was_up = self._connection is not None
         self.close()
         self._reopen_at = now_ms() + after_ms
-        if was_up:
-            self._on_down()
+        self._on_down()
 
     def tick(self, now: int) -> None:
         if self._reopen_at is not None and now >= self._reopen_at:
