@@ -211,6 +211,11 @@ def message(tag: str, *, version: int = 1) -> Callable[[type[T]], type[T]]:
     return register
 
 
+def registered() -> dict[tuple[str, int], type]:
+    """Tag and version -> class, of all messages registered so far."""
+    return dict(_by_tag)
+
+
 def encode(value: object) -> bytes:
     """The wire bytes of a message: ``[tag, version, field, ..]``."""
     tag, version = _tags[type(value)]
@@ -418,6 +423,7 @@ __all__ = [
     "message",
     "pack",
     "pack_sorted",
+    "registered",
     "to_wire",
     "unpack",
 ]
