@@ -240,7 +240,7 @@ def publish_multipart(seed: str, listed: dict[str, str], address: str, port: int
 
 
 def _publishing_socket(node: PeerNetwork) -> zmq.Socket[bytes]:
-    return node._publisher._socket
+    return node._publisher.socket
 
 
 def main() -> None:

@@ -19,6 +19,7 @@ from zmqnode.errors import Malformed
 from zmqnode.network import tcp
 from zmqnode.network.connection import now_ms
 from zmqnode.network.contract import PeerHooks, PeerId, PeerRoute, Wiring
+from zmqnode.network.curve import Port
 from zmqnode.network.envelope import PeerKind, pack_header
 from zmqnode.network.gate import KIND_WRONG, TOO_EARLY, Fault, Gate, Strike, TokenBucket
 from zmqnode.network.hello import DIALLER, LISTENER, Credential, Hello, Speaker, Verdict, refusal
@@ -59,7 +60,14 @@ class Callers:
         self._identity_of = identity_of
         self._callers: dict[Session, Caller] = {}
         self._live: dict[PublicKey, Caller] = {}  # by instance
-        self.router: GuardedRouter  # set by who made both
+        self.router = GuardedRouter(
+            wiring.context,
+            wiring.loop,
+            wiring.guard,
+            wiring.limits,
+            port=Port.PEERS,
+            owner=self,
+        )
 
     def live(self) -> list[Caller]:
         return list(self._live.values())

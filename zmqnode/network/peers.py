@@ -37,12 +37,10 @@ from zmqnode.network.limits import NetworkLimits
 from zmqnode.network.link import Link, OnAnswer
 from zmqnode.network.pressure import connections_that_fit, raise_descriptor_limit
 from zmqnode.network.publisher import Publisher
-from zmqnode.network.router import GuardedRouter
 from zmqnode.network.sockets import (
     Address,
     Context,
     Place,
-    Socket,
     resolve_now,
     set_common,
     set_listener,
@@ -96,14 +94,12 @@ class PeerNetwork:
         self._address_of_curve: dict[bytes, str] = {}
         self._links: dict[tuple[str, str], Link] = {}
         self._by_instance: dict[PublicKey, list[Link]] = {}
-        self._dropped: dict[PublicKey, int] = {}
         self._closed = False
         self._door: ClientDoor | None = None
-        self.incarnation = os.urandom(8)
         introduction = replace(
             introduction,
             instance=instance.public,
-            incarnation=self.incarnation,
+            incarnation=os.urandom(8),
             publish_port=endpoints.publish,
         )
         self._speaker = Speaker(introduction=introduction, identity=identity, instance=instance)
@@ -115,29 +111,19 @@ class PeerNetwork:
         self._callers = Callers(
             self.wiring, self._speaker, hooks, self._gate, lambda name: self._listed.get(name)
         )
-        self._router = GuardedRouter(
-            context, loop, self._guard, limits, port=Port.PEERS, owner=self._callers
-        )
-        self._callers.router = self._router
-        publish_socket = context.socket(zmq.XPUB)
-        self._publisher = Publisher(
-            self.wiring,
-            publish_socket,
-            instance.public,
-            self.incarnation,
-            lambda name: name in self._listed,
-        )
+        self._router = self._callers.router
+        self._publisher = Publisher(self.wiring, introduction, lambda name: name in self._listed)
         try:
             self.set_listed(listed)
-            self._bind(publish_socket)
+            self._bind()
         except BaseException:
             self.close()
             raise
         self._guard.every_tick(self._tick)
 
-    def _bind(self, publish_socket: Socket) -> None:
+    def _bind(self) -> None:
         limits = self.wiring.limits
-        router = self._router.socket
+        router, publish_socket = self._router.socket, self._publisher.socket
         router.setsockopt(zmq.RCVHWM, limits.peer_messages)
         router.setsockopt(zmq.SNDHWM, limits.peer_messages)
         publish_socket.setsockopt(zmq.SNDHWM, limits.publish_send_messages)
@@ -367,6 +353,11 @@ class PeerNetwork:
     def subscribers(self) -> int:
         """Live subscriptions at our publishing socket (two a peer)."""
         return self._publisher.subscribers
+
+    @property
+    def incarnation(self) -> bytes:
+        """8 random bytes of this run."""
+        return self.introduction.incarnation
 
     def _tick(self, now: int) -> None:
         for link in list(self._links.values()):

@@ -23,6 +23,7 @@ from zmqnode.network.contract import Wiring
 from zmqnode.network.curve import Port
 from zmqnode.network.envelope import SUBSCRIPTIONS, Topic, pack_stream_header
 from zmqnode.network.gate import FOREIGN_TOPIC, FRAMES_CUT
+from zmqnode.network.hello import Introduction
 from zmqnode.network.sockets import Reader, Socket
 
 
@@ -32,17 +33,15 @@ class Publisher:
     def __init__(
         self,
         wiring: Wiring,
-        socket: Socket,
-        instance: bytes,
-        incarnation: bytes,
+        introduction: Introduction,
         is_listed: Callable[[str], bool],
     ) -> None:
         self._is_listed = is_listed
         self._wiring = wiring
         self._limits = wiring.limits
-        self._socket = socket
-        self._instance = instance
-        self._incarnation = incarnation
+        self.socket: Socket = wiring.context.socket(zmq.XPUB)
+        self._instance = introduction.instance
+        self._incarnation = introduction.incarnation
         self._numbers = dict.fromkeys(Topic, 0)
         self._bytes = dict.fromkeys(Topic, 0)
         self._topics: dict[Connection, Topic] = {}
@@ -57,18 +56,18 @@ class Publisher:
         guard = self._wiring.guard
         guard.watch(
             Port.PUBLISH,
-            self._socket,
+            self.socket,
             number,
             drain=self._drain_now,
             on_gone=self._connection_gone,
         )
         try:
-            self._socket.bind(endpoint)
+            self.socket.bind(endpoint)
         except zmq.ZMQError:
             guard.unwatch(Port.PUBLISH)
             raise
         self._reader = Reader(
-            self._wiring.loop, self._socket, self._read_one, burst=self._limits.drain_max
+            self._wiring.loop, self.socket, self._read_one, burst=self._limits.drain_max
         )
         guard.every_tick(lambda _: self._cut_laggards())
 
@@ -97,8 +96,8 @@ class Publisher:
         self._this_turn += 1
         number = self._numbers[topic] = self._numbers[topic] + 1
         header = pack_stream_header(topic, self._instance, self._incarnation, number)
-        self._socket.send(header, zmq.NOBLOCK | zmq.SNDMORE)
-        self._socket.send(payload, zmq.NOBLOCK)
+        self.socket.send(header, zmq.NOBLOCK | zmq.SNDMORE)
+        self.socket.send(payload, zmq.NOBLOCK)
         self._bytes[topic] += len(payload)
         if self._reader is not None:
             self._reader.soon()
@@ -120,14 +119,14 @@ class Publisher:
 
     def _read_one(self) -> bool:
         try:
-            frame = self._socket.recv(zmq.NOBLOCK, copy=False)
+            frame = self.socket.recv(zmq.NOBLOCK, copy=False)
         except zmq.Again:
             self._wiring.guard.drain(Port.PUBLISH)
             return False
         several = frame.more
         more = several
         while more:
-            more = self._socket.recv(zmq.NOBLOCK, copy=False).more
+            more = self.socket.recv(zmq.NOBLOCK, copy=False).more
         guard = self._wiring.guard
         try:
             descriptor, user = int(frame.get(zmq.SRCFD)), str(frame.get("User-Id"))
@@ -175,4 +174,4 @@ class Publisher:
         self._wiring.guard.unwatch(Port.PUBLISH)
         if self._reader is not None:
             self._reader.close()
-        self._socket.close(0)
+        self.socket.close(0)
