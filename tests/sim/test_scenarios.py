@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
+import pytest
+
 from zmqnode.base.ballot import init_fact, sign_ballot
 from zmqnode.base.exchange import LastBallotAnswer, LastBallotWanted
 from zmqnode.base.hashes import ZERO, tagged
@@ -12,6 +17,7 @@ from zmqnode.core.events import Booted, Requested
 from zmqnode.core.records import CertificateHeld, Recovery
 from zmqnode.sim.cluster import Cluster
 from zmqnode.sim.plan import Plan
+from zmqnode.sim.runner import replay
 
 
 def test_a_certificate_in_the_journal_answers_who_asks_for_its_newest_ballot() -> None:
@@ -39,3 +45,13 @@ def test_a_certificate_in_the_journal_answers_who_asks_for_its_newest_ballot() -
     assert [type(reply) for reply in replies] == [LastBallotAnswer]
     assert isinstance(replies[0], LastBallotAnswer)
     assert replies[0].ballot == ballots[0]
+
+
+TRACES = sorted((Path(__file__).parent / "traces").glob("*.json"))
+
+
+@pytest.mark.parametrize("path", TRACES, ids=[path.stem for path in TRACES])
+def test_what_once_failed_holds(path: Path) -> None:
+    """Goal: no bug comes back. Method: the plans that found them; ``found`` says what it was."""
+    report = replay(json.loads(path.read_text(encoding="utf-8")))
+    assert report.ok, (report.checker, report.height, report.message)

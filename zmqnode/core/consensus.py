@@ -415,7 +415,9 @@ class Consensus:
         votes = self.votes
         if votes is None or event.parent != votes.parent.hash:
             return
-        votes.executing.pop(event.value, None)
+        if event.value not in votes.executing:
+            return  # Asked for before this node left the height and came back without its content.
+        del votes.executing[event.value]
         votes.results[event.value] = event
         self.kernel.timing.execution.add(event.elapsed_ms)
         if votes.final is not None:
