@@ -112,7 +112,9 @@ class Machine:
         self.syncing.diverged = self._sync_diverged
         self.next_rounds: dict[int, RoundVotes] = {}
         self.ahead: dict[str, int] = {}
+        self.proof: tuple[int, PublicKey] | None = None  # Who sent the ACCEPT VP of this height.
         self.behind_ms: int | None = None
+        self.paused: HeightVotes | None = None  # The height left for SYNCING.
         self.stopping = False
         self.restored: Restored | None = restore(kernel, event.recovery, self.syncing)
         kernel.publish_status()
@@ -205,11 +207,12 @@ class Machine:
             return
         if kernel.state is NodeState.BOOTING:
             self.syncing.apply()
-            if self.syncing.idle():
-                kernel.enter_state(NodeState.SYNCING, "the journal is replayed")
+            if self.syncing.idle() and not self._at_tip():
+                kernel.enter_state(NodeState.SYNCING, self._why_syncing())
         if kernel.state is NodeState.SYNCING:
             self.syncing.advance()
-            if self.syncing.idle() and self._caught_up() and self._entitled() is not None:
+        if kernel.state in (NodeState.BOOTING, NodeState.SYNCING):
+            if self.syncing.idle() and self._at_tip():
                 kernel.enter_state(NodeState.JOINING, "at the tip and entitled to vote")
         if kernel.state is NodeState.JOINING:
             self._join()
@@ -225,32 +228,36 @@ class Machine:
         assert kernel is not None
         return kernel.entitled(kernel.chain.suffrage(kernel.chain.tip.height + 1))
 
-    def _caught_up(self) -> bool:
-        """At the tip, as far as enough members have said where they are."""
+    def _at_tip(self) -> bool:
+        """Entitled to vote on the tip, and as far as the others say it is the tip."""
+        return self._entitled() is not None and self.syncing.at_tip()
+
+    def _why_syncing(self) -> str:
+        return "behind" if self._entitled() is not None else "another instance votes"
+
+    def _heard_enough(self) -> bool:
+        """Whether q - 1 other members said where they are: one that did not may be far ahead.
+
+        D6 waits for as many; its answers name no tip.
+        """
         kernel = self.kernel
         assert kernel is not None
-        suffrage = kernel.chain.newest_suffrage()
-        tips = kernel.members.claimed_tips(suffrage, kernel.now_ms)
-        # A member that has said nothing yet may be far ahead: q - 1 of them must have spoken, as D6
-        # needs.
-        spoken = [
-            member
-            for member in suffrage.members
-            if member.instance in kernel.members.instances
-            and kernel.members.instances[member.instance].status_ms is not None
-        ]
-        own = 1 if self._entitled() is not None else 0
-        return len(spoken) + own >= suffrage.q and self.syncing.at_tip() and len(tips) >= 0
+        suffrage, instances = kernel.chain.newest_suffrage(), kernel.members.instances
+        heard = 0
+        for member in suffrage.members:
+            seen = instances.get(member.instance)
+            heard += seen is not None and seen.status_ms is not None
+        return heard >= suffrage.q - 1
 
     def _join(self) -> None:
         """D6 is answered: vote, from where a restart left off."""
         kernel = self.kernel
         assert kernel is not None
         epoch = self._entitled()
-        if epoch is None or not self.syncing.at_tip():
-            kernel.enter_state(NodeState.SYNCING, "behind" if epoch is not None else "retired")
+        if epoch is None or not self._at_tip():
+            kernel.enter_state(NodeState.SYNCING, self._why_syncing())
             return
-        if not self.joining.enough():
+        if not self.joining.enough() or not self._heard_enough():
             return
         self.syncing.forget()
         kernel.enter_state(NodeState.CONSENSUS, "the members answered")
@@ -266,6 +273,10 @@ class Machine:
         if self.restored is not None:
             votes = self.restored.height_votes(kernel)
             self.restored = None
+        paused, self.paused = self.paused, None
+        if votes is None and paused is not None and paused.parent.hash == tip.hash:
+            votes = paused
+            votes.executing.clear()  # A result that came meanwhile went by.
         if votes is None:
             votes = HeightVotes(tip, kernel.chain.suffrage(tip.height + 1), kernel.now_ms)
         for round_, at in self.next_rounds.items():
@@ -289,7 +300,11 @@ class Machine:
         assert kernel is not None
         height = kernel.chain.tip.height + 1
         ahead = [address for address, seen in self.ahead.items() if seen >= height + 2]
-        if len(ahead) <= kernel.chain.newest_suffrage().f:
+        proven = False
+        if self.proof is not None and self.proof[0] == height:
+            sender = kernel.members.instances.get(self.proof[1])
+            proven = sender is not None and sender.tip >= height + 2
+        if len(ahead) <= kernel.chain.newest_suffrage().f and not proven:
             self.behind_ms = None
         elif self.behind_ms is None:
             self.behind_ms = kernel.now_ms
@@ -301,6 +316,8 @@ class Machine:
         kernel = self.kernel
         assert kernel is not None
         self.ahead.clear()
+        self.proof = None
+        self.paused = self.consensus.votes  # If nothing more is decided, it goes on from here.
         self.consensus.leave()
         self.next_rounds = {}
         kernel.enter_state(NodeState.SYNCING, reason)
@@ -403,8 +420,11 @@ class Machine:
         assert kernel is not None
         height, next_height = vp.fact.height, kernel.chain.tip.height + 1
         if height == next_height:
-            if self.consensus.votes is not None:
+            votes = self.consensus.votes
+            if votes is not None:
                 self.consensus.take_voteproof(vp)
+                if votes.final is not None and votes.final.fact == vp.fact:
+                    self.proof = height, source
         elif height == next_height + 1:
             self._buffer_voteproof(vp)
         elif height > next_height + 1:
@@ -499,7 +519,7 @@ class Machine:
         if value.hash == final.value:
             votes.values.setdefault(value.hash, value)
             for seal in block.seals:
-                if seal.hash in value.seals:
+                if seal.hash in value.seals and self.values.genuine(seal):
                     kernel.pool.hold(seal)
             self.consensus.finish()
 

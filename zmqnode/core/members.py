@@ -28,7 +28,8 @@ class Seen:
     status_clock_ms: int = -1  # What its newest status said its clock was.
     heard_ms: int | None = None
     last: Ballot | None = None
-    failed_tip: int = 0  # It claimed this tip and did not serve it.
+    failed_tip: int = 0  # It claimed this tip and did not serve it,
+    failed_ms: int | None = None  # seen last at this time.
 
 
 class Members:
@@ -153,11 +154,19 @@ class Members:
         if seen is not None:
             seen.failed_tip = 0
 
-    def fail_tip(self, instance: PublicKey, height: int) -> None:
+    def resting(self, instance: PublicKey, now_ms: int) -> int:
+        """How long not to ask it again, in ms: what failed is not repeated at the speed of the wire."""
+        seen = self.instances.get(instance)
+        if seen is None or seen.failed_ms is None:
+            return 0
+        return max(0, seen.failed_ms + SERVE_TIMEOUT_MS - now_ms)
+
+    def fail_tip(self, instance: PublicKey, height: int, now_ms: int) -> None:
         """It claimed a block and did not serve a valid one: its claims up to there do not count."""
         seen = self.instances.get(instance)
         if seen is not None:
             seen.failed_tip = max(seen.tip, height)
+            seen.failed_ms = now_ms
 
 
 __all__ = ["SERVE_TIMEOUT_MS", "Members", "Seen"]

@@ -96,7 +96,7 @@ class Syncing:
         for instance in kernel.members.serving(first):
             if len(self.asked) >= ASKS_MAX:
                 break
-            if instance in self.asked:
+            if instance in self.asked or kernel.members.resting(instance, kernel.now_ms):
                 continue
             seen = kernel.members.instances[instance]
             start = self.first_gap(first, min(seen.tip, limit))
@@ -106,8 +106,11 @@ class Syncing:
             until_ms = kernel.now_ms + SERVE_TIMEOUT_MS
             self.asked[instance] = Asked(first=start, last=last, until_ms=until_ms)
             kernel.emit(Ask(instance=instance, request=BlocksWanted(first=start, last=last)))
-        if self.asked:
-            kernel.set_timer(Timer.SYNC, SERVE_TIMEOUT_MS)
+        waits = [asked.until_ms - kernel.now_ms for asked in self.asked.values()]
+        waits += [kernel.members.resting(peer, kernel.now_ms) for peer in kernel.members.links]
+        waits = [wait for wait in waits if wait > 0]
+        if waits:
+            kernel.set_timer(Timer.SYNC, min(waits))
 
     def covered(self, height: int) -> bool:
         """Whether a block is here or on its way."""
@@ -136,7 +139,8 @@ class Syncing:
             asked = self.asked[instance]
             if asked.until_ms <= self.kernel.now_ms:
                 del self.asked[instance]
-                self.kernel.members.fail_tip(instance, asked.last)
+                asked_ms = asked.until_ms - SERVE_TIMEOUT_MS  # It was waited for since then.
+                self.kernel.members.fail_tip(instance, asked.last, asked_ms)
             elif instance not in self.kernel.members.links:
                 del self.asked[instance]
 
@@ -146,18 +150,18 @@ class Syncing:
         self, source: PublicKey, first: int, blocks: tuple[tuple[Block, Voteproof], ...]
     ) -> None:
         """Blocks a peer served; form is right, nothing else is known yet."""
-        asked = self.asked.pop(source, None)
+        asked = self.asked.get(source)
         if asked is None or first != asked.first:
-            return
+            return  # Not what it was asked for: that is waited for till its time is over.
+        del self.asked[source]
         if not blocks:
-            self.kernel.members.fail_tip(source, asked.last)
+            self.fail(source, asked.last)
         tip = self.kernel.chain.tip.height
         for height, (block, accept) in enumerate(blocks, start=first):
             if height > asked.last or block.value is None or not _consistent(height, block, accept):
-                self.kernel.members.fail_tip(source, asked.last)
+                self.fail(source, asked.last)
                 self.kernel.bump("bad_block")
                 break
-            self.kernel.members.served(source)
             if height > tip and height not in self.waiting:
                 self.waiting[height] = Waiting(
                     value=block.value,
@@ -185,20 +189,34 @@ class Syncing:
         item = self.waiting.pop(tip.height + 1, None)
         if item is None:
             return
-        proven = item.value.parent == tip.hash and (
-            item.source is None
-            or kernel.check_voteproof(item.accept, kernel.chain.suffrage(tip.height + 1))
-        )
-        if not proven:
+        if not self.proven(item):
             kernel.bump("bad_block")
             if item.source is not None:
-                kernel.members.fail_tip(item.source, tip.height + 1)
+                self.fail(item.source, tip.height + 1)
                 for height in sorted(self.waiting):
                     if self.waiting[height].source == item.source:
                         del self.waiting[height]
             return
+        if item.source is not None:
+            kernel.members.served(item.source)
         self.executing = item
         kernel.execute(tip.hash, item.value, item.seals)
+
+    def proven(self, item: Waiting) -> bool:
+        """Whether it follows the tip, and its voteproof and the seals of a peer's copy are signed."""
+        tip = self.kernel.chain.tip
+        if item.value.parent != tip.hash:
+            return False
+        if item.source is None:
+            return True
+        suffrage = self.kernel.chain.suffrage(tip.height + 1)
+        if not self.kernel.check_voteproof(item.accept, suffrage):
+            return False
+        return all(self.values.genuine(seal) for seal in item.seals)
+
+    def fail(self, source: PublicKey, height: int) -> None:
+        """It claimed a block and did not serve a valid one."""
+        self.kernel.members.fail_tip(source, height, self.kernel.now_ms)
 
     def executed(self, event: Executed) -> bool:
         """The result of a block applied here; False if it is not one of these."""

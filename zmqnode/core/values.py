@@ -143,6 +143,13 @@ class Values:
         assert None not in found
         return tuple(seal for seal in found if seal is not None)
 
+    def genuine(self, seal: Seal) -> bool:
+        """Whether a served block's seal is signed: its hash, which the block names, does not say so."""
+        known = self.kernel.pool.get(seal.hash)
+        if known is not None and known.data == seal.data:
+            return True
+        return seal.verified(self.kernel.config.domain, self.kernel.config.verify)
+
     def judge(self, value: Value, *, fresh: bool) -> Verdict:
         """Whether a value may follow the tip. Only ``fresh`` ones are held against the clock."""
         kernel, chain = self.kernel, self.kernel.chain
