@@ -1,7 +1,7 @@
 """A network of real node processes in a folder, for measuring: real sockets, real disk, real keys.
 
 It is made without a running node's help and without the command line, so that a figure is the
-node's own. Processor time and memory are read from ``/proc`` and therefore Linux only; elsewhere they are None.
+node's own. Processor time and memory are read from ``/proc``; where there is none they are None.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ READY_MS: Final = 20_000
 STOP_S: Final = 10.0
 ASK_MS: Final = 10_000
 PORTS_A_NODE: Final = 3
-PORT_MIN, PORT_MAX: Final = 20_000, 32_000  # Below what systems give to outgoing connections.
+PORT_MIN: Final = 20_000
+PORT_MAX: Final = 32_000  # Below what systems give to outgoing connections.
 PORT_TRIES_MAX: Final = 200
 NETWORK_ID: Final = "bench"
 KEY_FILE: Final = "node.key"

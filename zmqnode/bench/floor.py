@@ -1,10 +1,11 @@
 """The floor: the bare loop that no node of this kind can beat on this machine.
 
-Four processes agree on nothing. Each height costs every one of them what a height costs a node at the very least: an
-INIT ballot signed (Ed25519), written and synced (fdatasync), published to the others over PUB/SUB with CURVE; with
-three verified ones of a height, its own among them, the same again for ACCEPT; with three ACCEPTs the next height.
-There is no codec, no state, no proposal and no application in it, and nothing of the node: rows are quoted against it,
-so a change of the node must not move it. Source: DESIGN.md section 11.
+Four processes agree on nothing. Each height costs every one of them what a height costs a node at
+the very least: an INIT ballot signed (Ed25519), written and synced (fdatasync), published to the
+others over PUB/SUB with CURVE; with three verified ones of a height, its own among them, the same
+again for ACCEPT; with three ACCEPTs the next height. There is no codec, no state, no proposal and
+no application in it, and nothing of the node: rows are quoted against it, so a change of the node
+must not move it. Source: DESIGN.md section 11.
 """
 
 from __future__ import annotations
@@ -23,14 +24,17 @@ from nacl.exceptions import BadSignatureError
 from nacl.signing import SigningKey, VerifyKey
 
 PROCESSES: Final = 4
-QUORUM: Final = 3
 WARM_S: Final = 0.3
 MEASURED_S: Final = 3.0
 START_TIMEOUT_S: Final = 20.0
-STALL_MS: Final = 50  # Without a message for so long the own ballots are published again: PUB/SUB loses silently.
+STALL_MS: Final = (
+    50  # Without a message for so long the own ballots are published again: PUB/SUB loses silently.
+)
 HELLO_MS: Final = 10
 BALLOT_BYTES: Final = 160  # What a node journals and sends a ballot is about as long.
-FILE_BYTES: Final = 4 << 20  # Reused from its start. Written once before: a sync must not pay for a growing file.
+FILE_BYTES: Final = (
+    4 << 20
+)  # Written once before, then over and over: no sync pays for a file that grows.
 SIGNATURE_BYTES: Final = 64
 INIT, ACCEPT = 1, 2
 
@@ -40,6 +44,7 @@ class _Voter:
     """One process of the loop: its keys, its sockets, its file, its place."""
 
     index: int
+    quorum: int
     signer: SigningKey
     keys: list[VerifyKey]
     publisher: Any
@@ -71,7 +76,7 @@ class _Voter:
         if (height, stage) < (self.height, self.stage):
             return
         seen = self.votes.get((height, stage), ())
-        if index in seen or len(seen) >= QUORUM:
+        if index in seen or len(seen) >= self.quorum:
             return
         body = ballot[:-SIGNATURE_BYTES]
         try:
@@ -84,23 +89,26 @@ class _Voter:
         """One more vote."""
         self.votes.setdefault((height, stage), set()).add(index)
 
-    def advance(self) -> None:
-        """Go on for as long as the stage has its quorum; an own vote before each step."""
-        while len(self.votes.get((self.height, self.stage), ())) >= QUORUM:
-            self.votes.pop((self.height, self.stage))
-            if self.stage == INIT:
-                self.stage = ACCEPT
-            else:
-                self.height, self.stage = self.height + 1, INIT
-            self.vote()
+    def advance(self) -> bool:
+        """One stage on, with its vote, if this one has its quorum."""
+        if len(self.votes.get((self.height, self.stage), ())) < self.quorum:
+            return False
+        self.votes.pop((self.height, self.stage))
+        if self.stage == INIT:
+            self.stage = ACCEPT
+        else:
+            self.height, self.stage = self.height + 1, INIT
+        self.vote()
+        return True
 
 
-def measure(folder: Path, seconds: float = MEASURED_S) -> float:
+def measure(folder: Path, seconds: float = MEASURED_S, processes: int = PROCESSES) -> float:
     """Heights per second of the loop: the median of its processes.
 
     Args:
         folder: where each process writes its file: on the disk whose syncs shall be counted.
         seconds: how long to count, after 0.3 s that do not.
+        processes: n; the quorum is that of a node's suffrage.
     Raises:
         TimeoutError: the processes did not find each other within 20 s.
     """
@@ -108,7 +116,7 @@ def measure(folder: Path, seconds: float = MEASURED_S) -> float:
     ends: list[Connection] = []
     children = []
     try:
-        for index in range(PROCESSES):
+        for index in range(processes):
             mine, theirs = spawning.Pipe()
             child = spawning.Process(
                 target=_run, args=(index, str(folder), seconds, theirs), daemon=True
@@ -161,16 +169,17 @@ def _run(index: int, folder: str, seconds: float, parent: Connection) -> None:
             subscriber.connect(f"tcp://127.0.0.1:{port}")
     path = Path(folder) / f"floor-{os.getpid()}"
     file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+    path.unlink()  # The parent ends this process without asking; nothing is left behind.
     try:
         os.pwrite(file, bytes(FILE_BYTES), 0)
         os.fsync(file)
         keys = [VerifyKey(key) for _, _, key in known]
-        voter = _Voter(index, signer, keys, publisher, subscriber, file)
+        quorum = (len(keys) + (len(keys) - 1) // 3) // 2 + 1
+        voter = _Voter(index, quorum, signer, keys, publisher, subscriber, file)
         _meet(voter, parent)
         parent.send(_loop(voter, seconds))
     finally:
         os.close(file)
-        path.unlink()
         context.destroy(linger=0)
 
 
@@ -182,7 +191,7 @@ def _meet(voter: _Voter, parent: Connection) -> None:
         voter.publisher.send(bytes((voter.index,)), zmq.DONTWAIT)
         if voter.subscriber.poll(HELLO_MS):
             heard.add(voter.subscriber.recv()[0])
-        if len(heard) == PROCESSES - 1 and not told:
+        if len(heard) == len(voter.keys) - 1 and not told:
             parent.send("met")
             told = True
     parent.recv()
@@ -199,6 +208,8 @@ def _loop(voter: _Voter, seconds: float) -> float:
             first = now, voter.height
         if now >= end:
             break
+        if voter.advance():
+            continue
         if not voter.subscriber.poll(STALL_MS):
             for ballot in voter.own:
                 voter.publisher.send(ballot, zmq.DONTWAIT)
@@ -210,6 +221,5 @@ def _loop(voter: _Voter, seconds: float) -> float:
                 break
             if len(ballot) == BALLOT_BYTES:
                 voter.take(ballot)
-        voter.advance()
     assert first is not None
     return (voter.height - first[1]) / (now - first[0])

@@ -1,9 +1,10 @@
 """Load: seals signed beforehand, a fixed number of them on their way, answered when committed.
 
 The generator shares the machine with the nodes it loads, so it does as little as a client can do:
-seals are signed and encoded before the clock runs, and of an answer only its kind is read. It is a closed loop: an
-answer sends the next seal, so nothing piles up and no node refuses for lack of room. A seal goes to one node, the
-nodes take turns. What was committed is read from the chain afterwards, not counted here.
+seals are signed and encoded before the clock runs, and answers are not decoded. It is a closed
+loop: an answer sends the next seal, so nothing piles up and no node refuses for lack of room. A
+seal goes to one node, and each node has its own share. What was committed is read from the chain
+afterwards, not counted here.
 """
 
 from __future__ import annotations
@@ -14,13 +15,15 @@ import random
 import time
 from collections import deque
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Final
 
 from zmqnode.base.codec import encode
-from zmqnode.base.keys import PrivateKey, public_text
+from zmqnode.base.keys import PrivateKey
 from zmqnode.base.query import SealSubmitted, Until
 from zmqnode.base.seal import NONCE_BYTES, make_seal
 from zmqnode.base.signing import Domain
+from zmqnode.bench.cluster import Cluster
 from zmqnode.client import Client
 from zmqnode.errors import ZmqnodeError
 from zmqnode.network import AsyncClientLink, Context, new_context, parse_target
@@ -29,6 +32,7 @@ VALUE_BYTES: Final = 100
 SENDERS: Final = 8
 ANSWER_MS: Final = 20_000
 HEADERS_MAX: Final = 100_000
+FOREVER: Final = float("inf")
 
 
 def key_name(index: int) -> str:
@@ -63,6 +67,7 @@ class Load:
         self._ready: deque[bytes] = deque()
         self._context: Context = new_context()
         self._links = [AsyncClientLink(self._context, parse_target(one)) for one in targets]
+        self._kind = 1, 1_000  # Operations a seal, keys.
         self._open = 0
         self._until = 0.0
         self._done: asyncio.Event | None = None
@@ -71,9 +76,17 @@ class Load:
     # Preparing.
 
     def prepare(self, seals: int, operations: int, keys: int) -> None:
-        """Sign ``seals`` of ``operations`` puts each to random ones of ``keys`` keys."""
+        """Sign ``seals`` of ``operations`` puts each to random ones of ``keys`` keys.
+
+        Should they not last, more of the kind are signed while it sends.
+        """
+        self._kind = operations, keys
         for _ in range(seals):
-            self._sign([self._chance.randrange(keys) for _ in range(operations)])
+            self._sign_random()
+
+    def _sign_random(self) -> None:
+        operations, keys = self._kind
+        self._sign([self._chance.randrange(keys) for _ in range(operations)])
 
     def prepare_all(self, keys: int, operations: int) -> None:
         """Sign seals that put every one of ``keys`` keys once."""
@@ -109,7 +122,7 @@ class Load:
         Raises:
             ZmqnodeError: a node refused or lost a seal.
         """
-        self._until = float("inf") if seconds is None else time.monotonic() + seconds
+        self._until = FOREVER if seconds is None else time.monotonic() + seconds
         self._done = asyncio.Event()
         for link in self._links:
             for _ in range(self.in_flight):
@@ -120,8 +133,12 @@ class Load:
             raise self._last_error
 
     def _send(self, link: AsyncClientLink) -> None:
-        if not self._ready or time.monotonic() >= self._until:
+        if time.monotonic() >= self._until:
             return
+        if not self._ready:
+            if self._until == FOREVER:
+                return
+            self._sign_random()
         self._open += 1
         self.counts.sent += 1
 
@@ -130,7 +147,7 @@ class Load:
             if isinstance(answer, ZmqnodeError):
                 self.counts.failed += 1
                 self._last_error = answer
-                self._ready.clear()
+                self.end()
             else:
                 self.counts.committed += 1
                 self._send(link)
@@ -138,6 +155,10 @@ class Load:
                 self._done.set()
 
         link.request(self._ready.popleft(), ANSWER_MS + 1000, answered)
+
+    def end(self) -> None:
+        """Send no more; ``run`` ends with the last answer."""
+        self._until = 0.0
 
     def close(self) -> None:
         """Close all connections."""
@@ -171,23 +192,71 @@ class Committed:
         return self.blocks / self.seconds
 
 
-async def committed_between(
-    client: Client, first_height: int, begin_ms: int, end_ms: int
-) -> Committed:
-    """Blocks above ``first_height`` whose time lies in a window of the wall clock."""
-    tip = (await client.info()).height
-    assert tip - first_height <= HEADERS_MAX
-    headers = await client.blocks(first_height + 1, tip) if tip > first_height else ()
-    inside = [
-        one
-        for one in headers
-        if one.proposed_at_ms is not None and begin_ms <= one.proposed_at_ms < end_ms
-    ]
-    return Committed(
-        blocks=len(inside),
-        operations=sum(one.operations_count for one in inside),
-        seconds=(end_ms - begin_ms) / 1000,
-    )
+class Window:
+    """A stretch of wall clock time: what it cost the nodes, and, from the chain, what it brought.
 
+    Nothing is asked of the nodes between ``opened`` and ``close``; the chain is read when the load
+    is over.
+    """
 
-__all__ = ["Committed", "Counts", "Load", "committed_between", "key_name", "public_text"]
+    def __init__(self, cluster: Cluster, client: Client, first_height: int) -> None:
+        self.first_height = first_height
+        self._cluster = cluster
+        self._client = client
+        self._began_seconds = cluster.processor_seconds()
+        self._ended_seconds: float | None = None
+        self.begin_ms = self.end_ms = time.time_ns() // 1_000_000
+
+    @classmethod
+    async def opened(cls, cluster: Cluster, client: Client) -> Window:
+        """Open one now."""
+        return cls(cluster, client, (await client.info()).height)
+
+    def close(self) -> None:
+        """Its end is now."""
+        self._ended_seconds = self._cluster.processor_seconds()
+        self.end_ms = time.time_ns() // 1_000_000
+
+    @property
+    def seconds(self) -> float:
+        """How long it was."""
+        return (self.end_ms - self.begin_ms) / 1000
+
+    @property
+    def processor_seconds(self) -> float | None:
+        """What all nodes together used; only where no node was started or ended in between."""
+        if self._began_seconds is None or self._ended_seconds is None:
+            return None
+        return self._ended_seconds - self._began_seconds
+
+    async def committed(self) -> Committed:
+        """The blocks whose time lies in it."""
+        inside = await self._headers(self.begin_ms, self.end_ms)
+        return Committed(
+            blocks=len(inside),
+            operations=sum(count for _, count in inside),
+            seconds=self.seconds,
+        )
+
+    async def longest_gap_ms(self, begin_ms: int, end_ms: int) -> float:
+        """The longest time without a block that began in these ms of the wall clock."""
+        times = [at_ms for at_ms, _ in await self._headers(begin_ms - 1_000, end_ms + 10_000)]
+        gaps = [
+            later - earlier
+            for earlier, later in pairwise(times)
+            if later >= begin_ms and earlier < end_ms
+        ]
+        return float(max(gaps, default=end_ms - begin_ms))
+
+    async def _headers(self, begin_ms: int, end_ms: int) -> list[tuple[int, int]]:
+        """Time and number of operations of each block with a time in ``[begin_ms, end_ms)``."""
+        tip = (await self._client.info()).height
+        assert tip - self.first_height <= HEADERS_MAX
+        if tip <= self.first_height:
+            return []
+        headers = await self._client.blocks(self.first_height + 1, tip)
+        return [
+            (one.proposed_at_ms, one.operations_count)
+            for one in headers
+            if one.proposed_at_ms is not None and begin_ms <= one.proposed_at_ms < end_ms
+        ]
