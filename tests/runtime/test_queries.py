@@ -46,7 +46,8 @@ from zmqnode.base.signing import Domain
 from zmqnode.base.tree import Proof, verify_proof
 from zmqnode.network.gate import Strike
 from zmqnode.runtime import waiting
-from zmqnode.runtime.queries import CHALLENGES_MAX, Queries
+from zmqnode.runtime.control import CHALLENGES_MAX
+from zmqnode.runtime.queries import Queries
 from zmqnode.runtime.waiting import Waiter, Waiters
 
 CLIENT = b"c" * 32

@@ -42,14 +42,7 @@ def init_folder(
     name, network, place = parse_address(address), parse_network_id(network_id), parse_place(url)
     key = PrivateKey(os.urandom(32)) if privatekey is None else _given(privatekey)
     curve_public(key.public)
-    for file in (NODE_FILE, KEY_FILE, ENTRY_FILE, INSTANCE_FILE):
-        if (folder / file).exists():
-            hint = "a node's folder is never overwritten; take another one"
-            raise Refused("already_exists", f"there is a file {folder / file}", hint=hint)
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise Invalid("file_missing", f"cannot make {folder}: {error.strerror}") from None
+    _make_empty(folder)
     instance = make_instance_key(folder)
     files = [INSTANCE_FILE]
     if privatekey is None:
@@ -79,6 +72,20 @@ def init_folder(
         "network_id": network,
         "files": sorted([*files, NODE_FILE, ENTRY_FILE]),
     }
+
+
+def _make_empty(folder: Path) -> None:
+    """The folder, in which none of a node's files is yet."""
+    for file in (NODE_FILE, KEY_FILE, ENTRY_FILE, INSTANCE_FILE):
+        if (folder / file).exists():
+            hint = "a node's folder is never overwritten; take another one"
+            there = folder / file
+            raise Refused("already_exists", f"there is a file {there}", hint=hint, file=str(there))
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        text = f"cannot make {folder}: {error.strerror}"
+        raise Invalid("file_missing", text, file=str(folder)) from None
 
 
 def _given(privatekey: str) -> PrivateKey:

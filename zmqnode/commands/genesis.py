@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -45,7 +46,8 @@ def assemble(
     networks = sorted({network_id for network_id, _ in read})
     if len(networks) > 1:
         text = f"the entries are of several networks: {', '.join(networks)}"
-        raise Invalid("network_mismatch", text, hint="one genesis is of one network-id")
+        hint = "one genesis is of one network-id"
+        raise Refused("network_mismatch", text, hint=hint, network_ids=networks)
     try:
         genesis = Genesis(
             network_id=networks[0],
@@ -57,19 +59,9 @@ def assemble(
         )
     except ValueError as error:
         raise Invalid("config_invalid", str(error), hint="give each entry once") from None
-    findings = check_genesis(genesis, verify)
-    if findings:
-        hint = "let the member make its entry anew: zmqnode node init"
-        raise Invalid("config_invalid", findings[0], hint=hint, findings=list(findings))
+    _refuse_wrong(check_genesis(genesis, verify))
     shown = described(out, genesis, loaded)
-    try:
-        with out.open("x", encoding="utf-8") as file:
-            file.write(genesis_text(genesis))
-    except FileExistsError:
-        hint = "a genesis is never overwritten; take another name"
-        raise Refused("already_exists", f"there is a file {out}", hint=hint) from None
-    except OSError as error:
-        raise Invalid("file_missing", f"cannot write {out}: {error.strerror}") from None
+    _write_new(out, genesis_text(genesis))
     terminal.show(shown, as_json=as_json)
 
 
@@ -109,6 +101,26 @@ def check(
         if isinstance(listed, (list, tuple)) and listed:
             findings = [_finding(one) for one in listed]
     terminal.show({"ok": not findings, "findings": findings}, as_json=as_json)
+
+
+def _write_new(out: Path, text: str) -> None:
+    """A new file; raises Refused ``already_exists``, Invalid ``file_missing``."""
+    try:
+        with out.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        hint = "a genesis is never overwritten; take another name"
+        message = f"there is a file {out}"
+        raise Refused("already_exists", message, hint=hint, file=str(out)) from None
+    except OSError as error:
+        message = f"cannot write {out}: {error.strerror}"
+        raise Invalid("file_missing", message, file=str(out)) from None
+
+
+def _refuse_wrong(findings: Sequence[str]) -> None:
+    if findings:
+        hint = "let the member make its entry anew: zmqnode node init"
+        raise Invalid("config_invalid", findings[0], hint=hint, findings=list(findings))
 
 
 def described(file: Path, genesis: Genesis, loaded: App) -> dict[str, Any]:
@@ -180,7 +192,8 @@ def _read_data(file: Path) -> bytes:
     try:
         return file.read_bytes()
     except OSError as error:
-        raise Invalid("file_missing", f"cannot read {file}: {error.strerror}") from None
+        text = f"cannot read {file}: {error.strerror}"
+        raise Invalid("file_missing", text, file=str(file)) from None
 
 
 def _finding(one: object) -> str:

@@ -11,6 +11,7 @@ import typer
 from zmqnode.commands import terminal
 from zmqnode.commands.asking import asking
 from zmqnode.commands.options import JsonOption, SignOption, TargetOption, TimeoutOption
+from zmqnode.config.limits import TIMEOUT_ASK_MS
 from zmqnode.errors import Invalid, Malformed, Refused
 
 if TYPE_CHECKING:
@@ -55,7 +56,9 @@ def send(
         raise typer.BadParameter(f"{wait!r} is neither accepted nor committed")
     if (words is not None) + (file is not None) + (seal is not None) != 1:
         raise typer.BadParameter("give an operation, --file or --seal")
-    with asking(target, sign=sign, copies=1 if only else None) as client:
+    # A short time-out bounds the first question, too.
+    ask_ms = None if timeout_ms is None else min(timeout_ms, TIMEOUT_ASK_MS)
+    with asking(target, sign=sign, timeout_ms=ask_ms, copies=1 if only else None) as client:
         if seal is not None:
             sent = read_file(seal)
         else:
@@ -89,9 +92,11 @@ def make(
             with out.open("xb") as stream:
                 stream.write(made.data)
         except FileExistsError:
-            raise Refused("already_exists", f"there is a file {out}", hint="another name") from None
+            text, hint = f"there is a file {out}", "take another name"
+            raise Refused("already_exists", text, hint=hint, file=str(out)) from None
         except OSError as error:
-            raise Invalid("file_missing", f"cannot write {out}: {error.strerror}") from None
+            text = f"cannot write {out}: {error.strerror}"
+            raise Invalid("file_missing", text, file=str(out)) from None
     terminal.show(shown, as_json=as_json)
 
 
@@ -138,7 +143,8 @@ def read_file(file: Path) -> Seal:
         with file.open("rb") as stream:
             data = stream.read(SEAL_FILE_BYTES_MAX)
     except OSError as error:
-        raise Invalid("file_missing", f"cannot read {file}: {error.strerror}") from None
+        text = f"cannot read {file}: {error.strerror}"
+        raise Invalid("file_missing", text, file=str(file)) from None
     try:
         return read_seal(data)
     except Malformed as error:
@@ -159,7 +165,8 @@ def _operations(
     try:
         text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
     except OSError as error:
-        raise Invalid("file_missing", f"cannot read {file}: {error.strerror}") from None
+        text = f"cannot read {file}: {error.strerror}"
+        raise Invalid("file_missing", text, file=str(file)) from None
     except UnicodeDecodeError:
         raise Invalid("usage", f"{file} is no UTF-8 text") from None
     operations = operations_from_lines(schema, text)

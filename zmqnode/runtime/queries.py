@@ -12,10 +12,7 @@ checked again.
 
 from __future__ import annotations
 
-import os
-from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final, Protocol, assert_never
 
@@ -26,20 +23,17 @@ from zmqnode.base.exchange import NodeState
 from zmqnode.base.hashes import Hash
 from zmqnode.base.keys import public_text, verify
 from zmqnode.base.query import (
-    CUT_URLS_MAX,
     HEADERS_ASKED_MAX,
     RAW_BLOCKS_BYTES_MAX,
     Accepted,
     Answer,
     BlockAsked,
     ChainAsked,
-    Challenge,
     ChallengeAsked,
     Committed,
     Condition,
     ConditionAwaited,
     ControlAsked,
-    CutCommand,
     HeadersAsked,
     InfoAsked,
     PeersAsked,
@@ -49,11 +43,9 @@ from zmqnode.base.query import (
     Request,
     SealAwaited,
     SealSubmitted,
-    StopCommand,
     SuffrageAsked,
     Until,
     failed,
-    read_command,
     read_request,
     told,
 )
@@ -61,11 +53,10 @@ from zmqnode.base.seal import read_seal, seal_hash
 from zmqnode.errors import Invalid, Malformed, Refused, TimedOut, ZmqnodeError
 from zmqnode.network.gate import Fault, Strike
 from zmqnode.runtime import showing
+from zmqnode.runtime.control import Control
 from zmqnode.runtime.view import NodeView, StoredBlock
 from zmqnode.runtime.waiting import Route, Waiter, Waiters
 
-CHALLENGES_MAX: Final = 1_024  # Clients with an open challenge; the door has at most 512.
-CHALLENGE_MS: Final = 10_000
 PROOF_KEYS_MAX: Final = 256
 BLOCKS_LISTED: Final = 20  # Without a first height.
 SYNCED_LAG_MAX: Final = 1
@@ -78,12 +69,6 @@ class Replies(Protocol):
         """The one answer to a request; False if its client is gone."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Challenge:
-    nonce: Hash
-    until_ms: int
-
-
 class Queries:
     """Answers one node's clients."""
 
@@ -91,8 +76,7 @@ class Queries:
         self.view = view
         self.waiters = Waiters()
         self._replies = replies
-        self._challenges: OrderedDict[bytes, _Challenge] = OrderedDict()
-        self._muted: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
+        self._control = Control(view)
 
     @cached_property
     def schema(self) -> Schema:
@@ -191,9 +175,9 @@ class Queries:
             case RawBlocksAsked():
                 return self._raw_blocks(request)
             case ChallengeAsked():
-                return self._challenge(client)
+                return self._control.challenge(client)
             case ControlAsked():
-                return self._control(client, request)
+                return self._control.obey(client, request)
             case _:
                 assert_never(request)
 
@@ -417,79 +401,6 @@ class Queries:
                 "height": self.view.tip,
             }
         )
-
-    # Control.
-
-    def _challenge(self, client: bytes) -> Challenge:
-        nonce = Hash(os.urandom(32))
-        self._challenges.pop(client, None)
-        self._challenges[client] = _Challenge(
-            nonce=nonce, until_ms=self.view.clock_ms() + CHALLENGE_MS
-        )
-        if len(self._challenges) > CHALLENGES_MAX:
-            self._challenges.popitem(last=False)
-        return Challenge(nonce=nonce)
-
-    def _control(self, client: bytes, asked: ControlAsked) -> Answer:
-        view = self.view
-        given = self._challenges.pop(client, None)
-        if given is None or given.nonce != asked.nonce or given.until_ms < view.clock_ms():
-            raise Refused(
-                "not_authorised",
-                "the node gave no such challenge to this client, or it is too old",
-                hint="ask again",
-            )
-        entitled = asked.signer == view.identity or (
-            view.admin is not None and asked.signer == view.admin
-        )
-        if not entitled or not asked.verified(view.signer.domain, view.signer.public, verify):
-            raise Refused(
-                "not_authorised",
-                f"this key may not control {view.address}",
-                hint="sign with the address's identity key (--sign), or name the data folder",
-                address=view.address,
-            )
-        try:
-            command = read_command(asked.command)
-        except Malformed as error:
-            raise Refused("bad_argument", f"no command: {error}") from None
-        return self._command(command)
-
-    def _command(self, command: StopCommand | CutCommand) -> Answer:
-        match command:
-            case StopCommand():
-                self.view.stop()
-                return told(
-                    {
-                        "address": self.view.address,
-                        "instance": public_text(self.view.signer.public),
-                        "height": self.view.tip,
-                    }
-                )
-            case CutCommand():
-                if not self.view.faults:
-                    raise Refused(
-                        "not_authorised",
-                        "this node takes no fault injection",
-                        hint="faults: true in its node.yml allows it",
-                    )
-                self._cut(command)
-                return told({})
-            case _:
-                assert_never(command)
-
-    def _cut(self, command: CutCommand) -> None:
-        """One cut comes on top of those before it, until both sides are named empty: healed."""
-        said = (command.muted_in, command.muted_out)
-        if said == ((), ()):
-            self._muted = said
-        else:
-            before_in, before_out = self._muted
-            self._muted = (
-                tuple(dict.fromkeys(before_in + said[0]))[-CUT_URLS_MAX:],
-                tuple(dict.fromkeys(before_out + said[1]))[-CUT_URLS_MAX:],
-            )
-        self.view.cut(*self._muted)
 
 
 def _no_block(message: str, tip: int) -> Refused:
