@@ -90,7 +90,7 @@ class Members:
             accept=None,
         )
         self.signers = [Signer(key(f"instance {i}"), self.domain) for i in range(n)]
-        self.addresses = [Address(f"n{i}sas") for i in range(n)]
+        self.addresses = [Address(f"n{i:02}sas" if n > 10 else f"n{i}sas") for i in range(n)]
         self.suffrage = Suffrage(
             members=tuple(
                 Member(

@@ -408,8 +408,11 @@ class Machine:
         assert kernel is not None
         leader = kernel.chain.leader(proposal.height, proposal.round)
         at = self.next_rounds.setdefault(proposal.round, RoundVotes())
-        if at.proposal is not None or proposal.instance != leader.instance:
+        if proposal.instance != leader.instance:
             return
+        held = at.proposal
+        if held is not None and held.value.parent == proposal.value.parent:
+            return  # R11: one on another parent counts as not sent, so it keeps none out.
         if proposal.address == leader.address and proposal.epoch == leader.epoch:
             if proposal.verified(kernel.config.domain, kernel.config.verify):
                 at.proposal = proposal

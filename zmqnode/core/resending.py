@@ -133,7 +133,7 @@ class Resending:
         """Values this node has reason to hold: proposed here, certified here, or to propose again."""
         wanted: dict[Hash, None] = {}
         here = votes.here
-        if here.proposal is not None:
+        if here.proposal is not None and votes.verdicts.get(here.proposal.value.hash, True):
             wanted[here.proposal.value.hash] = None
         for round_ in sorted(votes.rounds, reverse=True):
             vp = votes.rounds[round_].init_vp

@@ -137,11 +137,16 @@ class Values:
         get = self.kernel.pool.get
         return tuple(seal for seal in value.seals if get(seal) is None)
 
+    def held(self, value: Value) -> tuple[Seal, ...]:
+        """Those of a value's seals that are here."""
+        found = [self.kernel.pool.get(seal) for seal in value.seals]
+        return tuple(seal for seal in found if seal is not None)
+
     def seals(self, value: Value) -> tuple[Seal, ...]:
         """All seals of a value, which must be here."""
-        found = [self.kernel.pool.get(seal) for seal in value.seals]
-        assert None not in found
-        return tuple(seal for seal in found if seal is not None)
+        found = self.held(value)
+        assert len(found) == len(value.seals)
+        return found
 
     def genuine(self, seal: Seal) -> bool:
         """Whether a served block's seal is signed: its hash, which the block names, does not say so."""
@@ -160,15 +165,15 @@ class Values:
             return Verdict.INVALID
         if not self._carries(value):
             return Verdict.INVALID
-        if self.missing(value):
-            return Verdict.SEALS_MISSING
-        seals = self.seals(value)
+        seals = self.held(value)  # Too much is too much, whatever else is still missing.
         if sum(len(seal.operations) for seal in seals) > kernel.params.block_operations_max:
             return Verdict.INVALID
         if sum(len(seal.data) for seal in seals) > kernel.params.block_bytes_max:
             return Verdict.INVALID
         if not all(self._fits(seal, value.time_ms) for seal in seals):
             return Verdict.INVALID
+        if len(seals) < len(value.seals):
+            return Verdict.SEALS_MISSING
         latest_ms = max(tip.time_ms + 1, kernel.clock_ms + kernel.params.time_tolerance_ms)
         if fresh and value.time_ms > latest_ms:
             return Verdict.TOO_EARLY
