@@ -191,6 +191,16 @@ def test_a_block_is_shown_with_operations_results_and_signers(door: Door) -> Non
     assert shown["init_voteproof"]["stage"] == "INIT"
 
 
+def test_a_block_too_deep_to_show_is_refused_and_harms_nobody(door: Door) -> None:
+    """Goal: what a traitor put into a block cannot stop a node. Method: the deepest arguments."""
+    deep: object = b""
+    for _ in range(20):
+        deep = [deep]
+    door.node.commit([door.node.chain.seal(["put", [deep]])])
+    assert door.refused(BlockAsked(height=1)).code == "query_failed"
+    assert door.told(HeadersAsked(first=1, last=1))["blocks"][0]["operations_count"] == 1
+
+
 def test_block_zero_has_no_votes_no_proposer_no_time(door: Door) -> None:
     shown = door.told(BlockAsked(height=0))
     assert shown["block_hash"] == door.node.chain.domain.genesis.hex()

@@ -406,7 +406,8 @@ def failed(error: ZmqnodeError) -> Failed:
 
 def canonical(body: dict[str, Any]) -> dict[str, Any]:
     """A copy with all keys in canonical order, tuples as lists; errors as ``pack_sorted``."""
-    ordered = unpack(pack_sorted(body))
+    # In a list, as in the message that carries it: so deep must fit.
+    (ordered,) = unpack(pack_sorted([body]))
     assert type(ordered) is dict
     return ordered
 
