@@ -55,8 +55,8 @@ def test_the_veto_window_needs_its_time_too() -> None:
 @pytest.mark.parametrize("n", [1, 2])
 def test_takeover_and_forced_are_impossible_at_n_1_and_2(n: int) -> None:
     world = World(n)
-    assert world.code(world.takeover("n0.b", ready=())) == "no_quorum"
-    assert world.code(world.forced("n0.b", ready=(), cosigns=())) == "no_quorum"
+    assert world.code(world.takeover("n0.b")) == "no_quorum"
+    assert world.code(world.forced("n0.b")) == "no_quorum"
 
 
 @pytest.mark.parametrize("mode", [Mode.TAKEOVER, Mode.FORCED])
