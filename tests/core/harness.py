@@ -1,6 +1,6 @@
 """One machine, driven by hand: the other members' words are made here and signed with real keys.
 
-Nothing of the core is used to make them, only the base values. ``Members`` is the whole suffrage with
+Nothing of the core is used to make them, only base values. ``Members`` is the whole suffrage with
 all its keys; ``Node`` is one member's machine with a clock, and takes its effects apart.
 """
 

@@ -79,7 +79,7 @@ def own(effects: list[Effect], members: Members) -> list[Ballot | Proposal]:
 def test_d1_every_ballot_is_recorded_with_a_sync_before_it_is_sent(
     four: Members, value: Value
 ) -> None:
-    """Goal: no effect list breaks it. Method: a whole run of member 0, then every effect in order."""
+    """Goal: no list of effects breaks it. Method: a run of member 0, then every effect in order."""
     node = Node(four)
     node.join()
     node.hear(four.proposal(1, 0, value))

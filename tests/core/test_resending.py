@@ -486,7 +486,7 @@ def test_an_answer_holds_at_most_512_votes() -> None:
     members = Members(30)
     node = Node(members)
     node.join()
-    for round_ in range(0, 40):
+    for round_ in range(40):
         draws = [members.draw(i, 1, round_) for i in range(1, members.q)]
         node.hear(*draws)
         node.hear(members.draw_vp(1, round_, range(1, members.q + 1)))

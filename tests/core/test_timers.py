@@ -1,4 +1,4 @@
-"""The timers, what starts them, who leads and who is not waited for (DESIGN.md sections 3 and 4)."""
+"""The timers, what starts them, who leads, who is not waited for (DESIGN.md sections 3 and 4)."""
 
 from __future__ import annotations
 
@@ -325,7 +325,7 @@ def test_who_was_seen_is_waited_for(seen: str) -> None:
 
 
 def test_an_old_status_sent_again_by_somebody_else_is_no_sign_of_life() -> None:
-    """Goal: one member cannot make a dead leader cost t_l. Method: it repeats the dead one's word."""
+    """Goal: one member cannot make a dead leader cost t_l. Method: it repeats its last word."""
     four = Members(4)
     node = Node(four, me=1)
     node.join()
