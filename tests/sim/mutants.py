@@ -16,7 +16,18 @@ from zmqnode.base.ballot import Ballot, Fact, accept_fact, draw_fact, sign_ballo
 from zmqnode.base.point import Stage
 from zmqnode.base.proposal import FRESH
 from zmqnode.base.voteproof import Voteproof
-from zmqnode.core import chain, consensus, executions, joining, leading, machine, resending, voter
+from zmqnode.core import (
+    boot,
+    chain,
+    consensus,
+    executions,
+    joining,
+    leading,
+    machine,
+    resending,
+    values,
+    voter,
+)
 from zmqnode.core.effects import Effect, Publish, Record
 from zmqnode.core.records import CertificateHeld, ValueHeld
 from zmqnode.sim.plan import ALL, Betrayal, Clients, Crash, Cut, Disk, Execution, Hush, Links, Plan
@@ -153,6 +164,17 @@ def misled(seed: int) -> Plan:
     )
 
 
+def poisoned(seed: int) -> Plan:
+    """The only seal kills the process of whoever executes it."""
+    clients = Clients(seals=1, every_ms=30 + 10 * seed, poison=0)
+    return base(seed, clients=clients, bound_ms=10_000)
+
+
+def hurried(seed: int) -> Plan:
+    """A member's clock is far ahead of all others."""
+    return base(seed, betrayals=(Betrayal(node=seed % 4, name="clock-ahead"),))
+
+
 def drifting(seed: int) -> Plan:
     """From a member's second life on the application gives another result; rounds are lost."""
     crash = Crash(node=2, trigger="accept", count=1 + seed % 6, after=True, down_ms=1, tail="kept")
@@ -277,6 +299,40 @@ def _no_d6(replace: Replace) -> None:
     replace(joining.Joining, "take", lambda self, answer: None)
 
 
+def _no_d6_look(replace: Replace) -> None:
+    """The members are asked, and what they answer is not looked at."""
+
+    def count(self: joining.Joining, answer: Any) -> None:
+        for member in self.kernel.chain.newest_suffrage().members:
+            if member.instance == answer.answerer:
+                self.answers[member.address] = None
+
+    replace(joining.Joining, "take", count)
+
+
+def _no_d7(replace: Replace) -> None:
+    """What was executed when the process died is executed again."""
+    height_votes = boot.Restored.height_votes
+
+    def unscarred(self: boot.Restored, kernel: Any) -> Any:
+        votes = height_votes(self, kernel)
+        if votes is not None:
+            votes.died.clear()
+        return votes
+
+    replace(boot.Restored, "height_votes", unscarred)
+
+
+def _no_clock(replace: Replace) -> None:
+    """Nobody minds a value from the future."""
+    judge = values.Values.judge
+
+    def timeless(self: values.Values, value: Any, *, fresh: bool) -> values.Verdict:
+        return judge(self, value, fresh=False)
+
+    replace(values.Values, "judge", timeless)
+
+
 def _no_justification(replace: Replace) -> None:
     replace(consensus, "justified", lambda kernel, votes, proposal: True)
 
@@ -343,7 +399,7 @@ def calm(seed: int) -> Plan:
     return base(seed, heal_ms=0)
 
 
-VOTES = ("one-vote", "backwards", "one-proposal", "agreement")
+VOTES = ("one-vote", "unasked", "backwards", "one-proposal", "agreement")
 MUTANTS = (
     Mutant(name="R1", remove=_no_r1, plan=split, caught_by=("progress", "storm")),
     Mutant(name="R3", remove=_no_r3, plan=calm, caught_by=("certificate", "content")),
@@ -360,6 +416,9 @@ MUTANTS = (
     Mutant(name="D5", remove=_no_d5, plan=calm, caught_by=("content",)),
     Mutant(name="D5 hold", remove=_no_content_hold, plan=calm, caught_by=("content",)),
     Mutant(name="D6", remove=_no_d6, plan=forgetful, caught_by=VOTES),
+    Mutant(name="D6 look", remove=_no_d6_look, plan=forgetful, caught_by=VOTES),
+    Mutant(name="D7", remove=_no_d7, plan=poisoned, caught_by=("progress", "storm")),
+    Mutant(name="clock", remove=_no_clock, plan=hurried, caught_by=("time",)),
     Mutant(name="J", remove=_no_justification, plan=misled, caught_by=("agreement",), seeds=40),
     Mutant(name="one ACCEPT", remove=_no_one_accept, plan=split, caught_by=VOTES),
     Mutant(name="exactly once", remove=_no_exactly_once, plan=calm, caught_by=("exactly-once",)),

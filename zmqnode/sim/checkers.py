@@ -26,6 +26,7 @@ from zmqnode.sim.plan import Plan
 from zmqnode.sim.signing import KeyTable
 
 SEALS_AHEAD_MS: Final = 10_000  # The default of seal_ahead_ms; plans do not change it.
+TIME_TOLERANCE_MS: Final = 500  # The default of time_tolerance_ms, likewise.
 
 
 class Violation(Exception):
@@ -160,8 +161,10 @@ class Checkers:
 
     # Commits.
 
-    def committed(self, block: Block, accept: Voteproof, honest_disks: Sequence[SimDisk]) -> None:
-        """An honest node made this block its tip."""
+    def committed(
+        self, block: Block, accept: Voteproof, honest_disks: Sequence[SimDisk], latest_ms: int
+    ) -> None:
+        """An honest node made this block its tip; ``latest_ms``: the most advanced honest clock."""
         height = block.height
         self.voteproof(accept)
         fact = accept.fact
@@ -169,13 +172,13 @@ class Checkers:
             raise Violation("certificate", height, "committed by a voteproof of something else")
         known = self.chain.get(height)
         if known is None:
-            self._first_commit(block, honest_disks)
+            self._first_commit(block, honest_disks, latest_ms)
         elif known.manifest.value != block.manifest.value:
             raise Violation("agreement", height, "two values were committed")
         elif known.hash != block.hash:
             raise Violation("agreement", height, "two results of one value were committed")
 
-    def _first_commit(self, block: Block, honest_disks: Sequence[SimDisk]) -> None:
+    def _first_commit(self, block: Block, honest_disks: Sequence[SimDisk], latest_ms: int) -> None:
         height, value = block.height, block.value
         assert value is not None
         if height > 1 and self.chain[height - 1].hash != block.manifest.parent:
@@ -183,6 +186,9 @@ class Checkers:
         before = self.chain[height - 1].value if height > 1 else None
         if before is not None and value.time_ms <= before.time_ms:
             raise Violation("time", height, "block time does not grow")
+        soonest_ms = 0 if before is None else before.time_ms + 1
+        if value.time_ms > max(soonest_ms, latest_ms + TIME_TOLERANCE_MS):
+            raise Violation("time", height, "block time is ahead of every honest clock")
         for seal in block.seals:
             if seal.hash in self.seals:
                 raise Violation("exactly-once", height, f"seal {seal.hash.hex()[:12]} again")

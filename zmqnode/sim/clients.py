@@ -44,6 +44,7 @@ class SimClients:
         self.open: dict[Hash, int] = {}
         self.refused: dict[str, int] = {}
         self._once: dict[Hash, None] = {}
+        self.poison: Hash | None = None
         if plan.seals:
             cluster.timeline.after(plan.every_ms * 1000, self._submit)
 
@@ -70,10 +71,13 @@ class SimClients:
             random.randbytes(16),
             random.randint(1, OPERATIONS_MOST),
         )
+        if self._plan.seals - self._left == self._plan.poison:
+            self.poison = seal.hash
         self._left -= 1
         if random.random() * PER_MILLE < self._plan.once:
             self._once[seal.hash] = None
-        self.open[seal.hash] = seal.created_at_ms + cluster.plan.seal_ttl_ms
+        if seal.hash != self.poison:
+            self.open[seal.hash] = seal.created_at_ms + cluster.plan.seal_ttl_ms
         self._send(seal)
         if self._left:
             apart_us = random.randint(0, 2 * self._plan.every_ms * 1000)

@@ -272,8 +272,9 @@ class Cluster:
         """A node has a new tip."""
         if not node.honest:
             return
-        disks = [n.disk for n in self.nodes if n.honest]
-        self.checkers.committed(block, accept, disks)
+        honest = [n for n in self.nodes if n.honest]
+        latest_ms = self.wall_ms + max(n.offset_ms for n in honest)
+        self.checkers.committed(block, accept, [n.disk for n in honest], latest_ms)
         self.clients.committed(block.seals)
         if not self.healed and block.height >= self.plan.heights - self.plan.heal_before:
             self.heal()

@@ -197,6 +197,14 @@ def _busy(draft: Draft) -> None:
     draft.fields["seal_ttl_ms"] = draft.random.choice((1_000, 3_000, 20_000, 60_000))
 
 
+def _poison(draft: Draft) -> None:
+    """One seal kills whoever executes it, until it expires (sooner than after 60 s)."""
+    draft.fields["seal_ttl_ms"] = 1_500
+    every_ms = max(1, draft.interval_ms // 2)
+    poison = draft.random.randrange(draft.heights)
+    draft.fields["clients"] = Clients(seals=draft.heights, every_ms=every_ms, poison=poison)
+
+
 def _traitor(name: str) -> Callable[[Draft], None]:
     def betray(draft: Draft) -> None:
         if not draft.may_fail:
@@ -228,7 +236,10 @@ MISHAPS: Final[dict[str, Callable[[Draft], None]]] = {
     "clock": _clock,
     "drift": _drift,
     "busy": _busy,
+    "poison": _poison,
 }
+RARE: Final = ("poison",)  # Dear to run: by name, or in every fiftieth seed.
+RARELY: Final = 0.02
 FAILURES: Final = ("dead", "drift")  # Mishaps that make a member one of the f faulty.
 TRAITORS: Final = {name: _traitor(name) for name in betrayals.NAMES}
 FAULTS: Final[dict[str, Callable[[Draft], None]]] = {**MISHAPS, **TRAITORS}
@@ -278,7 +289,10 @@ def _some_of(draft: Draft, seed: int) -> tuple[str, ...]:
     random = draft.random
     if seed % FAULTLESS_EVERY == FAULTLESS_EVERY - 1:
         return ()
-    chosen = [name for name in MISHAPS if name not in FAILURES and random.random() < CHANCE]
+    chosen = []
+    for name in MISHAPS:
+        if name not in FAILURES and random.random() < (RARELY if name in RARE else CHANCE):
+            chosen.append(name)
     for _ in draft.may_fail:
         if random.random() < FAILING:
             which = random.randrange(len(TRAITORS) + len(FAILURES) + 1)

@@ -11,15 +11,16 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
 from zmqnode.base.ballot import Ballot
-from zmqnode.base.exchange import NodeState, SealsAnswer
+from zmqnode.base.exchange import LastBallotAnswer, NodeState, SealsAnswer
 from zmqnode.base.hashes import tagged
+from zmqnode.base.keys import PublicKey
 from zmqnode.base.point import Stage
 from zmqnode.core import effects as ask
 from zmqnode.core import events as told
 from zmqnode.core.effects import Effect
 from zmqnode.core.events import Event
 from zmqnode.core.machine import Machine
-from zmqnode.core.records import Recovery
+from zmqnode.core.records import BallotSigned, JournalRecord, Recovery
 from zmqnode.sim.checkers import Violation
 from zmqnode.sim.disk import Stored
 from zmqnode.sim.plan import Disk
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 INBOX_MAX: Final = 20_000
 WAKES_MAX: Final = 200  # At one millisecond of one node: more is a loop.
+PROCESS_DOWN_US: Final = 50_000
 BLOCKS_SERVED_MAX: Final = 64
 SUMMARIES_LEAST: Final = 8
 
@@ -59,6 +61,7 @@ class SimNode:
         self._wakes = (0, 0)
         self._waiting: tuple[list[Effect], int] | None = None
         self._inbox: deque[Event] = deque()
+        self._answers: dict[PublicKey, None] = {}  # Who answered D6 in this life.
         self._executing: dict[tuple[bytes, bytes], None] = {}
         self._perform_one = {
             ask.Record: self._record,
@@ -83,6 +86,7 @@ class SimNode:
         if self.machine is not None:
             return
         self.life += 1
+        self._answers.clear()
         self.broken = None
         self.machine = self.cluster.new_machine(self.identity)
         self._wake_planned = None
@@ -133,6 +137,8 @@ class SimNode:
             return
         if self.adversary is not None:
             self.adversary.hears(event)
+        if type(event) is told.Answered and isinstance(event.reply, LastBallotAnswer):
+            self._answers[event.reply.answerer] = None
         if self._waiting is not None:
             if len(self._inbox) < INBOX_MAX:
                 self._inbox.append(event)
@@ -221,10 +227,20 @@ class SimNode:
 
     def _record(self, effect: ask.Record) -> None:
         if self.honest:
-            self.cluster.checkers.recorded(self.disk, effect.record)
+            self._may_record(effect.record)
         self.disk.append(effect.record, sync=effect.sync)
         name = type(effect.record).__name__.encode()
         self.cluster.note(self, name, b"sync" if effect.sync else b"")
+
+    def _may_record(self, record: JournalRecord) -> None:
+        """D2, D6 and BROKEN, as seen on the disk, the wire and in what the node said of itself."""
+        self.cluster.checkers.recorded(self.disk, record)
+        if isinstance(record, BallotSigned):
+            height = record.height
+            if self.broken is not None:
+                raise Violation("broken-vote", height, f"n{self.index} signs though BROKEN")
+            if len(self._answers) < self.cluster.checkers.votes_needed - 1:
+                raise Violation("unasked", height, f"n{self.index} signs before D6 is answered")
 
     def _publish(self, effect: ask.Publish) -> None:
         message = effect.message
@@ -305,7 +321,21 @@ class SimNode:
             raise Violation("execution", value.height, "asked to execute other seals")
         self._executing[key] = None
         took_us = self.cluster.execution_us()
+        if self.cluster.clients.poison in value.seals:
+            self.cluster.timeline.after(took_us, self._die, self.life)
+            return
         self.cluster.timeline.after(took_us, self._executed, self.life, effect, took_us // 1000)
+
+    def _die(self, life: int) -> None:
+        """The application took the process with it; what was written stays, as no power failed."""
+        if life == self.life and self.machine is not None:
+            self.crash("kept")
+            self.cluster.timeline.after(PROCESS_DOWN_US, self.start_unless_gone)
+
+    def start_unless_gone(self) -> None:
+        """Its supervisor starts it again, if anybody does."""
+        if self.index not in self.cluster.power.gone:
+            self.start()
 
     def _executed(self, life: int, effect: ask.Execute, elapsed_ms: int) -> None:
         if life != self.life or self.machine is None:

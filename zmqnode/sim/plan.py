@@ -118,7 +118,8 @@ class Clients:
     """Seals submitted: how many, how far apart, when again.
 
     ``again``: thousandths that are sent once more after their commit; ``once``: thousandths whose
-    client sends them only once, and relies on the members that accepted them.
+    client sends them only once, and relies on the members that accepted them. ``poison``: index of
+    a seal whose execution kills the process of whoever tries (-1: none); it is sent once.
     """
 
     seals: int = 20
@@ -126,6 +127,7 @@ class Clients:
     resend_ms: int = 700
     again: int = 200
     once: int = 200
+    poison: int = -1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,6 +184,7 @@ class Plan:
             or self.execution.slow
             or self.betrayals
             or self.drift_node >= 0
+            or self.clients.poison >= 0
             or any(self.clocks)
         )
 

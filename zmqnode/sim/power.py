@@ -88,8 +88,4 @@ class Power:
                 self.gone[node.index] = None
             node.crash(crash.tail, crash.forget)
             if not final:
-                cluster.timeline.after(crash.down_ms * 1000, self._restart, node)
-
-    def _restart(self, node: SimNode) -> None:
-        if node.index not in self.gone:
-            node.start()
+                cluster.timeline.after(crash.down_ms * 1000, node.start_unless_gone)
