@@ -149,6 +149,23 @@ def forgetful(seed: int) -> Plan:
     return base(seed, crashes=(crash,), disks=disks, cuts=cuts, links=Links(loss=100))
 
 
+def relapsing(seed: int) -> Plan:
+    """A member gives a round up, forgets that it did, and comes back to the same round."""
+    member = (seed + 1) % 4
+    crash = Crash(
+        node=member,
+        trigger="accept",
+        count=1 + seed % 5,
+        after=True,
+        down_ms=20,
+        tail="lost",
+        forget=4 + seed % 5,
+    )
+    disks = (Disk(store_lag_ms=1_000_000),) * 4
+    plan = dataclasses.replace(split(seed), dead=(), crashes=(crash,), disks=disks)
+    return dataclasses.replace(plan, bound_ms=60_000)
+
+
 def misled(seed: int) -> Plan:
     """One honest member commits alone; the leader of the next round is a traitor."""
     height = 3 + seed % 4
@@ -416,7 +433,7 @@ MUTANTS = (
     Mutant(name="D5", remove=_no_d5, plan=calm, caught_by=("content",)),
     Mutant(name="D5 hold", remove=_no_content_hold, plan=calm, caught_by=("content",)),
     Mutant(name="D6", remove=_no_d6, plan=forgetful, caught_by=VOTES),
-    Mutant(name="D6 look", remove=_no_d6_look, plan=forgetful, caught_by=VOTES),
+    Mutant(name="D6 look", remove=_no_d6_look, plan=relapsing, caught_by=VOTES, seeds=40),
     Mutant(name="D7", remove=_no_d7, plan=poisoned, caught_by=("progress", "storm")),
     Mutant(name="clock", remove=_no_clock, plan=hurried, caught_by=("time",)),
     Mutant(name="J", remove=_no_justification, plan=misled, caught_by=("agreement",), seeds=40),

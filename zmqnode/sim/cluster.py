@@ -266,6 +266,10 @@ class Cluster:
             return
         self.network.send(source, goal, asker.receive_in, life, event)
 
+    def forgets(self, node: SimNode) -> bool:
+        """Whether the plan makes a node's disk lose what it had synced."""
+        return any(crash.forget and crash.node == node.index for crash in self.plan.crashes)
+
     # What nodes report.
 
     def committed(self, node: SimNode, block: Block, accept: Voteproof) -> None:
@@ -274,7 +278,8 @@ class Cluster:
             return
         honest = [n for n in self.nodes if n.honest]
         latest_ms = self.wall_ms + max(n.offset_ms for n in honest)
-        self.checkers.committed(block, accept, [n.disk for n in honest], latest_ms)
+        disks = [n.disk for n in honest if not self.forgets(n)]
+        self.checkers.committed(block, accept, disks, latest_ms)
         self.clients.committed(block.seals)
         if not self.healed and block.height >= self.plan.heights - self.plan.heal_before:
             self.heal()
@@ -282,8 +287,7 @@ class Cluster:
 
     def broke(self, node: SimNode, cause: str) -> None:
         """A node went to BROKEN: right only for one whose disk or application failed it."""
-        forgot = any(crash.forget and crash.node == node.index for crash in self.plan.crashes)
-        if node.honest and not forgot and node.identity.member != self.plan.drift_node:
+        if node.honest and not self.forgets(node) and node.identity.member != self.plan.drift_node:
             raise Violation("broken", node.disk.height + 1, f"n{node.index}: {cause}")
 
     # The run.
