@@ -84,7 +84,8 @@ def seal_system(operation: SystemOperation, *, created_at_ms: int, signer: Signs
     """The seal of a system operation; ``signer`` holds the key that signed it.
 
     The nonce follows from content and time: the same operation sealed twice in a millisecond is
-    one."""
+    one.
+    """
     assert signer.public == operation.signer, "the signer of an operation sends its seal"
     arguments = [SYSTEM_VERSION, *to_wire(operation)]
     nonce = tagged(b"handover.nonce", pack([created_at_ms, arguments]))[:NONCE_BYTES]

@@ -1,2 +1,3 @@
 """What happens: the protocol as a deterministic machine, without clock, chance, thread, file or
-socket."""
+socket.
+"""

@@ -2,7 +2,8 @@
 
 Blocks that the journal proves (value, seals, ACCEPT VP) are replayed first. What is left belongs to
 the height after them: own ballots and proposals, certificates, contents, and executions begun and
-not finished (D7)."""
+not finished (D7).
+"""
 
 from __future__ import annotations
 

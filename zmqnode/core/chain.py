@@ -1,7 +1,8 @@
 """The committed chain as the core needs it: recent blocks, suffrages, executed seals, who leads.
 
 Everything here follows from blocks alone (values carry the votes that count as presence), so all
-nodes compute the same, whatever voteproofs they happen to hold."""
+nodes compute the same, whatever voteproofs they happen to hold.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +13,7 @@ from zmqnode.base.hashes import Hash
 from zmqnode.base.keys import Address
 from zmqnode.base.params import Params
 from zmqnode.base.suffrage import Member, Suffrage
+from zmqnode.core.authority import Authority, founded
 from zmqnode.core.records import BlockSummary, Recovery
 
 PRESENCE_FIRST: Final = 5  # Presence at H: carried by blocks H-5 ..
@@ -30,6 +32,8 @@ class Chain:
         self._executed: dict[Hash, int] = {}
         self._expiring: deque[tuple[int, Hash]] = deque()
         self._orders: dict[int, tuple[Member, ...]] = {}
+        newest = recovery.blocks[-1].height + 2
+        self.authority = recovery.authority or founded(self._suffrages[newest])
         for summary in recovery.blocks:
             self._take(summary)
 
@@ -50,10 +54,14 @@ class Chain:
         """The suffrage of the highest height known, tip + 2."""
         return self._suffrages[self._tip.height + 2]
 
-    def append(self, summary: BlockSummary, suffrage: Suffrage) -> None:
-        """The next block, and suffrage(height + 2) after it."""
+    def append(
+        self, summary: BlockSummary, suffrage: Suffrage, authority: Authority | None = None
+    ) -> None:
+        """The next block, suffrage(height + 2) and the authority after it (None: unchanged)."""
         assert summary.height == self._tip.height + 1
         self._suffrages[summary.height + 2] = suffrage
+        if authority is not None:
+            self.authority = authority
         self._take(summary)
         self._suffrages.pop(summary.height - BLOCKS_KEPT, None)
         self._orders.pop(summary.height - BLOCKS_KEPT, None)

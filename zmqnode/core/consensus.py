@@ -5,7 +5,8 @@ Source: Chan and Pass, "Simplex Consensus", TCC 2023. Deviations: one slot per h
 names the executed block. Why it is safe: ACCEPT VP and DRAW VP of one round would share an honest
 signer of both, which the one-ACCEPT rule forbids. So after ACCEPT VP(h, r, v) no DRAW VP(h, r)
 exists, every later justification must carry an INIT VP of a round >= r, and by induction its value
-is v."""
+is v.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +18,7 @@ from zmqnode.base.point import Stage
 from zmqnode.base.proposal import FRESH, Proposal, Value
 from zmqnode.base.suffrage import Member
 from zmqnode.base.voteproof import Voteproof
+from zmqnode.core.authority import due_ms
 from zmqnode.core.effects import Publish
 from zmqnode.core.events import Executed
 from zmqnode.core.executions import Executions, may_execute
@@ -93,6 +95,9 @@ class Consensus:
         params, since_ms = self.kernel.params, self.kernel.now_ms - self.kernel.committed_ms
         waits = [params.block_interval_ms, params.empty_block_interval_ms]
         ahead = [wait - since_ms for wait in waits if wait > since_ms]
+        due = due_ms(self.kernel.chain.authority, params)
+        if due is not None:  # A window of handover ends by block time.
+            ahead.append(max(1, due - self.kernel.clock_ms))
         if ahead:
             self.kernel.set_timer(Timer.WORK, min(ahead))
 

@@ -3,7 +3,8 @@
 The ordering contract: effects are performed in the order of the list. ``Record`` with ``sync`` is a
 barrier: nothing after it happens before it, and all records before it, are durable; one sync may
 serve all barriers of a turn as long as what follows the first of them waits. Nothing re-enters:
-answers come back as events. A Publish does not come back to its sender."""
+answers come back as events. A Publish does not come back to its sender.
+"""
 
 from __future__ import annotations
 
@@ -68,7 +69,8 @@ class ServeBlocks:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Execute:
     """Run a value on the state after ``parent`` (a committed block, or an executed one not yet
-    committed) and answer with Executed. The same (parent, value) is asked for once at a time."""
+    committed) and answer with Executed. The same (parent, value) is asked for once at a time.
+    """
 
     parent: Hash
     value: Value

@@ -3,7 +3,8 @@
 Whoever drives the machine (the real node, the simulator) has checked form, size and, for seals, the
 signature. Ballots, proposals, voteproofs and statuses are checked by the core itself, because
 whether a signature is worth its price depends on the chain (DESIGN.md section 4: not once q are
-there)."""
+there).
+"""
 
 from __future__ import annotations
 
@@ -16,6 +17,7 @@ from zmqnode.base.keys import Address, PublicKey
 from zmqnode.base.seal import Seal
 from zmqnode.base.suffrage import Suffrage
 from zmqnode.base.voteproof import Voteproof
+from zmqnode.core.authority_state import Authority
 from zmqnode.core.records import Recovery
 
 
@@ -92,7 +94,8 @@ class SealsReceived:
     """Seals whose form and signature are right and that the application's ``check`` let through.
 
     ``token`` is set when a client waits for a Reply (then there is one seal); ``source`` is the
-    peer that published or served them, None for a client. ``pulled``: they answer SealsWanted."""
+    peer that published or served them, None for a client. ``pulled``: they answer SealsWanted.
+    """
 
     seals: tuple[Seal, ...]
     source: PublicKey | None = None
@@ -110,6 +113,7 @@ class Executed:
     manifest: Manifest
     suffrage: Suffrage
     elapsed_ms: int
+    authority: Authority | None = None  # None: as after the parent.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

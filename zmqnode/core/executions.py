@@ -1,5 +1,6 @@
 """Running values: content durable before it is named, one execution at a time of a value (D5,
-D7)."""
+D7).
+"""
 
 from __future__ import annotations
 

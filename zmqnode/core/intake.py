@@ -22,7 +22,9 @@ def has_work(kernel: Kernel, votes: HeightVotes) -> bool:
     empty_ms = kernel.params.empty_block_interval_ms
     if votes.height == 1 or len(kernel.pool) or votes.work:
         return True
-    return bool(empty_ms) and since_ms >= empty_ms
+    if empty_ms and since_ms >= empty_ms:
+        return True
+    return kernel.pool.system_work(kernel.chain, kernel.clock_ms)
 
 
 def second_ballot(kernel: Kernel, votes: HeightVotes, first: Ballot, second: Ballot) -> None:

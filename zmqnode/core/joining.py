@@ -2,7 +2,8 @@
 
 It waits for q - 1 members' answers (a quorum needs those members anyway). An answer is the newest
 ballot that member holds from this instance, or a signed "none". One that is newer than the journal
-means an old backup, a lost tail or a second copy: the instance must not vote."""
+means an old backup, a lost tail or a second copy: the instance must not vote.
+"""
 
 from __future__ import annotations
 

@@ -2,7 +2,8 @@
 
 One step collects its effects here. Records come out before everything else of the step, so that one
 sync serves all that the step signs; the order of the others is the order in which they were asked
-for."""
+for.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +18,8 @@ from zmqnode.base.proposal import Value
 from zmqnode.base.seal import Seal
 from zmqnode.base.suffrage import Suffrage
 from zmqnode.base.voteproof import Voteproof
+from zmqnode.core.authority_lane import remembering
+from zmqnode.core.authority_state import Context
 from zmqnode.core.chain import Chain
 from zmqnode.core.effects import (
     Break,
@@ -68,7 +71,8 @@ class Kernel:
         self.clock_offset_ms = 0
         self.state = NodeState.BOOTING
         self.chain = Chain(recovery, config.params)
-        self.pool = Pool(config.pool, config.params)
+        self._remembered = remembering(config.verify)
+        self.pool = Pool(config.pool, config.params, self.context)
         self.members = Members(config.signer.public, now_ms)
         self.timing = Timing()
         self.voter = Voter(config.address, config.signer)
@@ -91,6 +95,16 @@ class Kernel:
     def own(self) -> PublicKey:
         """This instance."""
         return self.config.signer.public
+
+    def context(self, height: int, time_ms: int) -> Context:
+        """The block that system operations are judged for."""
+        return Context(
+            height=height,
+            time_ms=time_ms,
+            params=self.params,
+            domain=self.config.domain,
+            verify=self._remembered,
+        )
 
     # Effects.
 

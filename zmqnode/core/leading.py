@@ -6,6 +6,7 @@ from zmqnode.base.hashes import Hash
 from zmqnode.base.point import Point
 from zmqnode.base.proposal import FRESH, Proposal, Value, sign_proposal
 from zmqnode.base.voteproof import Voteproof
+from zmqnode.core.authority import Authority
 from zmqnode.core.consensus import Consensus
 from zmqnode.core.effects import Publish
 from zmqnode.core.kernel import Kernel, Timer
@@ -68,7 +69,7 @@ class Leading:
             self.early = votes.height
             kernel.emit(Publish(message=stored))
             return stored
-        value = self.early_value(votes.values[vid], parent)
+        value = self.early_value(votes.values[vid], parent, result.authority)
         if value is None:
             return None
         self.early = votes.height
@@ -88,7 +89,7 @@ class Leading:
         kernel.emit(Publish(message=proposal))
         return proposal
 
-    def early_value(self, before: Value, parent: Hash) -> Value | None:
+    def early_value(self, before: Value, parent: Hash, authority: Authority | None) -> Value | None:
         """A value for the next height, if there will be work for it."""
         kernel = self.kernel
         params, age_ms = kernel.params, kernel.clock_ms - before.time_ms
@@ -98,7 +99,7 @@ class Leading:
         if len(kernel.pool) <= len(before.seals) and not (empty_ms and age_ms >= empty_ms):
             return None
         height = before.height + 1
-        value = self.values.build(height, parent, before.seals, before.time_ms)
+        value = self.values.build(height, parent, before.seals, before.time_ms, authority)
         if value is None or not (value.seals or (empty_ms and age_ms >= empty_ms)):
             return None
         return value

@@ -3,7 +3,8 @@ socket.
 
 The guard ladder for what is heard: a lower height is dropped (late ACCEPTs of the newest two are
 kept for the values to come), the current one goes to consensus, the next one is buffered (rounds 0
-and 1), what is beyond tells only that this node is behind (R10)."""
+and 1), what is beyond tells only that this node is behind (R10).
+"""
 
 from __future__ import annotations
 
@@ -588,8 +589,8 @@ class Machine:
         self.values.committed(vp, accepts)
         suffrage = kernel.chain.suffrage(value.height)
         kernel.members.take_voteproof(vp, suffrage, kernel.now_ms)
-        kernel.chain.append(summary, event.suffrage)
-        kernel.pool.committed(seals)
+        kernel.chain.append(summary, event.suffrage, event.authority)
+        kernel.pool.committed(seals, kernel.chain)
         kernel.committed_ms = kernel.now_ms
         if votes is not None:
             self.consensus.votes = None

@@ -47,7 +47,8 @@ class Members:
         """The record of an instance, made when first heard of.
 
         An address has 4 at most: a fifth takes the place of the one that voted longest ago and was
-        not heard of for longest; None if all are connected."""
+        not heard of for longest; None if all are connected.
+        """
         found = self.instances.get(instance)
         if found is None and self._room(address):
             found = self.instances[instance] = Seen(address=address)

@@ -2,26 +2,36 @@
 
 The pool's bounds decide nothing on the chain: a value is judged by its content alone. What a bound
 refuses gets a reason code that the client can act on. Seals of the newest blocks are kept a little
-longer for peers that still miss them."""
+longer for peers that still miss them.
+"""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from zmqnode.base.hashes import Hash
 from zmqnode.base.keys import PublicKey
 from zmqnode.base.params import Params
 from zmqnode.base.seal import Seal
+from zmqnode.base.system import is_system, read_system
+from zmqnode.core.authority import Authority, chain_waits
+from zmqnode.core.authority_lane import Lane
+from zmqnode.core.authority_state import Context
 from zmqnode.core.chain import Chain
 from zmqnode.core.world import SEALS_KEPT_BLOCKS, PoolLimits
+from zmqnode.errors import Malformed
 
 
 class Pool:
     """Seals by body hash, oldest arrival first."""
 
-    def __init__(self, limits: PoolLimits, params: Params) -> None:
+    def __init__(
+        self, limits: PoolLimits, params: Params, context: Callable[[int, int], Context]
+    ) -> None:
         self.limits = limits
+        self.lane = Lane()  # System seals, beside the others and their bounds.
+        self._context = context
         self.params = params
         self._seals: dict[Hash, Seal] = {}
         self._by_sender: dict[PublicKey, list[int]] = {}
@@ -39,7 +49,7 @@ class Pool:
 
     def get(self, seal: Hash) -> Seal | None:
         """A seal that is waiting, held for a value, or of one of the newest blocks."""
-        found = self._seals.get(seal) or self._held.get(seal)
+        found = self._seals.get(seal) or self._held.get(seal) or self.lane.get(seal)
         if found is None:
             for block in self._recent:
                 found = block.get(seal)
@@ -54,6 +64,8 @@ class Pool:
         """
         if seal.hash in self._seals or chain.executed(seal.hash):
             return None
+        if is_system(seal):
+            return self._add_system(seal, chain, clock_ms)
         code = self._judge(seal, clock_ms)
         if code is not None:
             self.refused[code] = self.refused.get(code, 0) + 1
@@ -65,6 +77,39 @@ class Pool:
         self.bytes += len(seal.data)
         self.operations += len(seal.operations)
         return None
+
+    def _add_system(self, seal: Seal, chain: Chain, clock_ms: int) -> str | None:
+        """Into the lane of system seals; the code of the refusal, or None."""
+        time_ms = max(chain.tip.time_ms + 1, clock_ms)
+        if not chain.timely(seal.created_at_ms, time_ms):
+            return "seal_expired" if seal.created_at_ms < time_ms else "seal_too_early"
+        try:
+            operation = read_system(seal)
+        except Malformed:
+            return "seal_malformed"
+        context = self._context(chain.tip.height + 1, time_ms)
+        refusal = self.lane.add(seal, operation, chain.authority, context)
+        if refusal is None:
+            return None
+        self.refused[refusal.code] = self.refused.get(refusal.code, 0) + 1
+        return refusal.code
+
+    def system_work(self, chain: Chain, clock_ms: int) -> bool:
+        """Whether a block is worth making for handover's sake: a waiting operation, a window."""
+        if chain_waits(chain.authority, chain.tip.height, clock_ms, self.params):
+            return True
+        if not len(self.lane):
+            return False
+        context = self._context(chain.tip.height + 1, max(chain.tip.time_ms + 1, clock_ms))
+        return self.lane.has_work(chain.authority, context)
+
+    def choose_system(
+        self, state: Authority, height: int, time_ms: int, without: Iterable[Hash] = ()
+    ) -> tuple[Seal, ...]:
+        """System seals of a fresh value at a height, on the state after its parent."""
+        if not len(self.lane):
+            return ()
+        return self.lane.choose(state, self._context(height, time_ms), dict.fromkeys(without))
 
     def _judge(self, seal: Seal, clock_ms: int) -> str | None:
         size = len(seal.data)
@@ -102,8 +147,11 @@ class Pool:
                 del self._by_sender[found.sender]
         return found
 
-    def committed(self, seals: Iterable[Seal]) -> None:
+    def committed(self, seals: Iterable[Seal], chain: Chain) -> None:
         """A block with these seals was committed: they wait no longer."""
+        if len(self.lane):
+            context = self._context(chain.tip.height + 1, chain.tip.time_ms + 1)
+            self.lane.prune(chain.authority, context)
         block = {}
         for seal in seals:
             self._drop(seal.hash)
@@ -121,10 +169,15 @@ class Pool:
         for seal_hash in gone:
             self._drop(seal_hash)
 
-    def choose(self, chain: Chain, time_ms: int, without: Iterable[Hash] = ()) -> tuple[Seal, ...]:
-        """Seals for a fresh value of that time, oldest arrival first, within the block's bounds."""
+    def choose(
+        self, chain: Chain, time_ms: int, without: Iterable[Hash] = (), taken: int = 0
+    ) -> tuple[Seal, ...]:
+        """Seals for a fresh value of that time, oldest arrival first, within the block's bounds.
+
+        ``taken`` operations of the block are system seals already.
+        """
         left_out = dict.fromkeys(without)
-        operations = self.params.block_operations_max
+        operations = self.params.block_operations_max - taken
         size = self.params.block_bytes_max
         chosen = []
         for seal in self._seals.values():

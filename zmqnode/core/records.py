@@ -11,6 +11,7 @@ from zmqnode.base.keys import Address
 from zmqnode.base.proposal import Proposal, Value
 from zmqnode.base.suffrage import Suffrage
 from zmqnode.base.voteproof import Voteproof
+from zmqnode.core.authority_state import Authority
 
 
 @message("journal.ballot", version=1)
@@ -84,7 +85,8 @@ class BlockSummary:
     """What the core keeps of a committed block.
 
     ``seals`` are (hash, created_at_ms); ``voters`` the addresses in the ACCEPT VP the value
-    carries; ``accept`` any ACCEPT VP of this block (None for block 0)."""
+    carries; ``accept`` any ACCEPT VP of this block (None for block 0).
+    """
 
     height: int
     hash: Hash
@@ -99,16 +101,22 @@ class BlockSummary:
 class Recovery:
     """What disk gave back at a start.
 
-    Args: blocks: summaries in height order up to the tip, without gaps: all of the last
-    ``seal_ttl_ms + seal_ahead_ms`` of block time and at least the last 6 (or back to block 0).
-    suffrages: suffrage by height, from the first of ``blocks`` (or tip - 5) to tip + 2. records:
-    the journal's records of heights above the tip, in order of writing. watermark: the newest
-    ballot ever signed that pruning kept, if any. nonce: 32 bytes that name this start (D6). bound:
-    False when the data folder was copied or moved (DESIGN.md section 2): sign nothing."""
+    Args:
+        blocks: summaries in height order up to the tip, without gaps: all of the last
+            ``seal_ttl_ms + seal_ahead_ms`` of block time and at least the last 6 (or back to 0).
+        suffrages: suffrage by height, from the first of ``blocks`` (or tip - 5) to tip + 2.
+        records: the journal's records of heights above the tip, in order of writing.
+        watermark: the newest ballot ever signed that pruning kept, if any.
+        nonce: 32 bytes that name this start (D6).
+        authority: who votes and what is under way, after the tip; None: as the newest suffrage
+            says, with nothing under way.
+        bound: False when the data folder was copied or moved (DESIGN.md section 2): sign nothing.
+    """
 
     blocks: tuple[BlockSummary, ...]
     suffrages: tuple[tuple[int, Suffrage], ...]
     records: tuple[JournalRecord, ...]
     watermark: Ballot | None
     nonce: Hash
+    authority: Authority | None = None
     bound: bool = True

@@ -1,7 +1,8 @@
 """R8: what may have been lost is sent again, and what is missing is asked for.
 
 PUB/SUB loses messages silently, so this is protocol, not tuning. Answers go to the asker alone and
-are never answered, so there are no storms."""
+are never answered, so there are no storms.
+"""
 
 from __future__ import annotations
 

@@ -3,7 +3,8 @@
 Every block is checked against the suffrage its predecessors lead to, so a peer can delay but never
 mislead. Who claims a tip and does not serve a valid next block within 2 s is passed over; requests
 go to several peers at once, so one liar holds nobody up. After a crash the same path replays what
-the journal holds beyond the store."""
+the journal holds beyond the store.
+"""
 
 from __future__ import annotations
 

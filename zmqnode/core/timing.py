@@ -2,7 +2,8 @@
 
 t_l(r) = (2D + build)(1 + r/2), t_a = t_l + D + execution, t_n = 2D(1 + r/2) + execution: linear in
 the round, capped at 8 times, never doubling. D follows the p99 of the time from the start of a
-round's timers to its q-th INIT, of rounds whose proposal arrived."""
+round's timers to its q-th INIT, of rounds whose proposal arrived.
+"""
 
 from __future__ import annotations
 

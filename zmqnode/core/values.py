@@ -1,5 +1,6 @@
 """Making and judging values (DESIGN.md section 4): a pure function of the value, its seals and the
-chain."""
+chain.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +12,11 @@ from zmqnode.base.hashes import Hash
 from zmqnode.base.keys import Address, Signature
 from zmqnode.base.proposal import Value
 from zmqnode.base.seal import Seal
+from zmqnode.base.system import system_operations
 from zmqnode.base.voteproof import Voteproof, certify
+from zmqnode.core.authority import Authority, Ineffective, take_operations
 from zmqnode.core.kernel import Kernel
+from zmqnode.errors import Malformed
 
 
 class Verdict(enum.IntEnum):
@@ -109,12 +113,15 @@ class Values:
         parent: Hash,
         without: tuple[Hash, ...] = (),
         parent_time_ms: int | None = None,
+        authority: Authority | None = None,
     ) -> Value | None:
         """A fresh value with what the pool holds; None if h-2's VP is not here.
 
-        The parent is the tip, or (``parent_time_ms`` given) an executed block after it.
+        The parent is the tip, or (``parent_time_ms`` given) an executed block after it, with
+        ``authority`` as it left it.
         """
         chain = self.kernel.chain
+        state = authority or chain.authority
         if parent_time_ms is None:
             parent_time_ms = chain.tip.time_ms
         time_ms = max(parent_time_ms + 1, self.kernel.clock_ms)
@@ -123,7 +130,9 @@ class Values:
             accept = self.carried(height - 2)
             if accept is None:
                 return None
-        seals = self.kernel.pool.choose(chain, time_ms, without)
+        pool = self.kernel.pool
+        system = pool.choose_system(state, height, time_ms, without)
+        seals = (*system, *pool.choose(chain, time_ms, without, len(system)))
         return Value(
             height=height,
             parent=parent,
@@ -175,9 +184,22 @@ class Values:
         if len(seals) < len(value.seals):
             return Verdict.SEALS_MISSING
         latest_ms = max(tip.time_ms + 1, kernel.clock_ms + kernel.params.time_tolerance_ms)
+        if not self._has_authority(value, seals):
+            return Verdict.INVALID
         if fresh and value.time_ms > latest_ms:
             return Verdict.TOO_EARLY
         return Verdict.VALID
+
+    def _has_authority(self, value: Value, seals: tuple[Seal, ...]) -> bool:
+        """Whether system seals come first and each has effect after those before it."""
+        try:
+            operations = system_operations(seals)
+            if operations:
+                context = self.kernel.context(value.height, value.time_ms)
+                take_operations(self.kernel.chain.authority, operations, context)
+        except (Malformed, Ineffective):
+            return False
+        return True
 
     def _names_content(self, value: Value) -> bool:
         """What the hashes alone tell: not too many, none twice, none executed."""

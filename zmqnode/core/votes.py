@@ -2,7 +2,8 @@
 
 Ballots of a stage are not checked any more once q equal ones are there: a signature check is what a
 vote costs. A second, different ballot of one instance at one stage is evidence, kept once, never
-counted."""
+counted.
+"""
 
 from __future__ import annotations
 

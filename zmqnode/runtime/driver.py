@@ -4,7 +4,8 @@ for.
 A turn takes every event that is there, steps the machine, and collects. All records of the turn are
 synced before the first of its messages leaves: the contract of core.effects, at the price of one
 fdatasync for however many votes. Executions run between turns in slices, seal by seal, so that
-votes are looked at in between."""
+votes are looked at in between.
+"""
 
 from __future__ import annotations
 

@@ -2,7 +2,8 @@
 
 An instance key exists in one place only. It is made where the folder has neither key, journal nor
 store, and bound to the machine's id and the key file's inode: a copied folder or a moved disk is
-noticed at the next start, and the node then signs nothing that could be a second vote."""
+noticed at the next start, and the node then signs nothing that could be a second vote.
+"""
 
 from __future__ import annotations
 

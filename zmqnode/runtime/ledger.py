@@ -2,7 +2,8 @@
 
 An execution runs seal by seal over the state after its parent, which may itself be an executed
 block that is not committed yet: reads go through the overlays first, the store second. Its result
-stays until a block of its height is committed; then one is promoted and the others are dropped."""
+stays until a block of its height is committed; then one is promoted and the others are dropped.
+"""
 
 from __future__ import annotations
 
@@ -16,11 +17,17 @@ from zmqnode.base.block import Block, Manifest, decode_block, encode_block
 from zmqnode.base.codec import decode_as, encode, from_wire, pack, to_wire, unpack
 from zmqnode.base.genesis import Founding, Genesis, found
 from zmqnode.base.hashes import Hash
+from zmqnode.base.keys import verify
 from zmqnode.base.proposal import Value
-from zmqnode.base.results import results_leaf, results_root
+from zmqnode.base.results import OK, encode_results, results_leaf, results_root
 from zmqnode.base.seal import Seal
+from zmqnode.base.signing import Domain
 from zmqnode.base.suffrage import Member, Suffrage
+from zmqnode.base.system import is_system, system_operations
 from zmqnode.base.voteproof import Voteproof
+from zmqnode.core.authority import Authority, Context, Step, advance
+from zmqnode.core.authority_entries import SYSTEM_PREFIX, read_entries
+from zmqnode.core.authority_entries import changes as authority_changes
 from zmqnode.core.effects import Commit, Execute
 from zmqnode.core.events import Executed
 from zmqnode.core.records import BlockSummary
@@ -29,6 +36,8 @@ from zmqnode.storage.memory import MemoryStore
 from zmqnode.storage.pages import Overlay, StateTree
 from zmqnode.storage.store import BlockRecord, Store
 
+STEPS_KEY: Final = b"steps:"  # + height: what the block did to sessions.
+SYSTEM_RESULTS: Final = encode_results([OK])  # One in a block has effect.
 SUFFRAGES_KEY: Final = b"suffrages"  # [[first height, members]..] in order of height.
 GENESIS_MISMATCH_HINT: Final = "this data folder belongs to another network: use one of its own"
 
@@ -44,7 +53,8 @@ class Result:
     changes: dict[bytes, bytes | None]
     tree: Overlay
     parent: Result | None
-    suffrage: Suffrage
+    authority: Authority
+    steps: tuple[Step, ...]
 
 
 def founding_of(genesis: Genesis, app: App) -> Founding:
@@ -71,13 +81,16 @@ class Ledger:
     def __init__(self, store: Store, app: App, genesis: Genesis) -> None:
         self.store = store
         self.app = app
+        self.params = genesis.params
         self.founding = founding_of(genesis, app)
         if store.height < 0:
             self._found(genesis)
         elif store.block_hash(0) != self.founding.hash:
             raise Damaged("the store holds a chain of another genesis", hint=GENESIS_MISMATCH_HINT)
+        self.domain = Domain(network_id=genesis.network_id, genesis=self.founding.hash)
         self.tree = StateTree.open(store)
         self.suffrages = self._read_suffrages()
+        self.authority = read_entries(store.scan(SYSTEM_PREFIX))
         newest = self.block(store.height)
         if newest is None or newest.manifest.state_root != self.tree.root:
             raise Damaged("the stored state is not the one its newest block names")
@@ -149,8 +162,9 @@ class Ledger:
             parent=running.effect.parent,
             value=result.manifest.value,
             manifest=result.manifest,
-            suffrage=result.suffrage,
+            suffrage=result.authority.members,
             elapsed_ms=elapsed_ms,
+            authority=result.authority,
         )
 
     def commit(self, effect: Commit) -> Block:
@@ -164,9 +178,12 @@ class Ledger:
         )
         self.tree.promote(result.tree)
         meta = {}
-        if result.suffrage != self.suffrages[-1][1]:
-            self.suffrages.append((effect.height + 2, result.suffrage))
+        self.authority = result.authority
+        if result.authority.members != self.suffrages[-1][1]:
+            self.suffrages.append((effect.height + 2, result.authority.members))
             meta[SUFFRAGES_KEY] = _pack_suffrages(self.suffrages)
+        if result.steps:
+            meta[STEPS_KEY + effect.height.to_bytes(8, "big")] = _pack_steps(result.steps)
         self.store.put_block(
             BlockRecord(
                 height=effect.height,
@@ -266,7 +283,8 @@ class Running:
         seals = self.effect.seals
         if self._next < len(seals):
             seal = seals[self._next]
-            self._execution.run_seal(seal.hash, seal.sender, seal.operations)
+            if not is_system(seal):
+                self._execution.run_seal(seal.hash, seal.sender, seal.operations)
             self._next += 1
         return self._next >= len(seals)
 
@@ -274,19 +292,29 @@ class Running:
         """The manifest and all that a commit needs."""
         effect, ledger, parent = self.effect, self.ledger, self._parent
         value = effect.value
-        changes = self._execution.changes()
+        before = ledger.authority if parent is None else parent.authority
+        system = system_operations(effect.seals)
+        context = Context(
+            height=value.height,
+            time_ms=value.time_ms,
+            params=ledger.params,
+            domain=ledger.domain,
+            verify=verify,
+        )
+        authority, steps = advance(before, system, value.accept, context)
+        changes = {**self._execution.changes(), **authority_changes(before, authority)}
         tree = ledger.tree.fork() if parent is None else parent.tree.fork()
         state_root = tree.update(changes)
-        results = tuple(done.data for done in self._execution.results)
+        done = tuple(done.data for done in self._execution.results)
+        results = (*(SYSTEM_RESULTS for _ in system), *done)
         leaves = [results_leaf(seal, data) for seal, data in zip(value.seals, results, strict=True)]
-        suffrage = ledger.suffrages[-1][1] if parent is None else parent.suffrage
         manifest = Manifest(
             height=value.height,
             parent=effect.parent,
             value=value.hash,
             results_root=results_root(leaves),
             state_root=state_root,
-            suffrage=suffrage.hash,
+            suffrage=authority.members.hash,
         )
         return Result(
             value=value,
@@ -296,7 +324,8 @@ class Running:
             changes=changes,
             tree=tree,
             parent=parent,
-            suffrage=suffrage,
+            authority=authority,
+            steps=steps,
         )
 
 
@@ -309,3 +338,7 @@ def _unpack_suffrages(data: bytes) -> list[tuple[int, Suffrage]]:
         (first, Suffrage(members=tuple(from_wire(Member, row) for row in rows)))
         for first, rows in unpack(data)
     ]
+
+
+def _pack_steps(steps: tuple[Step, ...]) -> bytes:
+    return pack([[one.turn.value, one.epoch, to_wire(one.session)] for one in steps])

@@ -189,6 +189,7 @@ class Node:
             records=records,
             watermark=newest,
             nonce=Hash(os.urandom(32)),
+            authority=ledger.authority,
             bound=self._folder.bound,
         )
 
