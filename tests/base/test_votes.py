@@ -46,7 +46,8 @@ P = Point(height=5, round=2)
 
 def test_points_are_ordered_by_height_then_round() -> None:
     points = [Point(height=h, round=r) for h in range(3) for r in range(3)]
-    assert sorted(points[::-1]) == points
+    assert sorted(points, key=lambda point: (point.round, point.height)) != points
+    assert sorted(points) == points == [min(points), *points[1:-1], max(points)]
 
 
 @pytest.mark.parametrize(

@@ -96,9 +96,12 @@ class OutOfBounds(ValueError):
     """A value that a parameter cannot have."""
 
     def __init__(self, parameter: str, problem: str) -> None:
-        super().__init__(f"{parameter} {problem}")
+        super().__init__(parameter, problem)
         self.parameter = parameter
         self.problem = problem
+
+    def __str__(self) -> str:
+        return f"{self.parameter} {self.problem}"
 
 
 def _wrong(name: str, problem: str, hint: str = "") -> Invalid:
