@@ -7,7 +7,41 @@ Secrets never belong in ``message``, ``hint`` or ``details``.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Final
+
+HINTS: Final[dict[str, str]] = {
+    "usage": "add --help to the command to see what it takes",
+    "file_missing": "check the path; it is relative to the current folder",
+    "config_invalid": "zmqnode config check FILE names the lines",
+    "key_invalid": "zmqnode key new FILE makes a key",
+    "unreachable": "is the node running? see node.log in its folder",
+    "undecided": "ask again; nothing is done twice",
+    "timeout": "wait longer with --timeout; zmqnode node info shows where the node stands",
+    "broken": "zmqnode node info names the cause and the way out",
+    "not_authorised": "name the node's folder with -t, or its identity key with --sign",
+    "network_mismatch": "compare network_id in zmqnode node info and zmqnode genesis show",
+    "genesis_mismatch": "compare genesis_hash in zmqnode node info and zmqnode genesis show",
+    "wrong_state": "zmqnode node info shows the node's state",
+    "already_exists": "nothing is overwritten; take another name",
+    "not_found": "zmqnode block list shows what is there",
+    "rate_limited": "ask again a little later",
+    "bad_signature": "compare the target's PUBLICKEY with the node's",
+    "address_in_use": "another process listens there; stop it or take another url",
+    "folder_in_use": "a node runs in this folder; zmqnode node stop -t FOLDER",
+    "unknown_operation": "zmqnode app check MODULE:APP lists an application's operations",
+    "unknown_query": "zmqnode app check MODULE:APP lists an application's queries",
+    "bad_argument": "arguments are KEY=VALUE; bytes also @FILE or 0xHEX, lists and dicts JSON",
+    "seal_malformed": "make it anew: zmqnode seal make",
+    "seal_too_large": "send fewer operations in one seal",
+    "seal_expired": "make it anew: zmqnode seal make",
+    "seal_too_early": "compare this machine's clock with the nodes'",
+    "pool_full": "send again a little later",
+    "sender_quota": "wait for the seals on their way, then send again",
+    "check_refused": "the application refuses this operation as it is",
+    "query_failed": "the application failed at this query; see the node's log",
+    "proof_invalid": "ask another node; this one's answer is not to be trusted",
+}
+"""What to do where an error's place knows nothing better: each error has a hint."""
 
 
 class ZmqnodeError(Exception):
@@ -16,7 +50,7 @@ class ZmqnodeError(Exception):
     Args:
         code: one of the documented codes, for example ``"unreachable"``.
         message: one sentence, what went wrong and where.
-        hint: one sentence, what to do next; may be empty.
+        hint: one sentence, what to do next; without one, the code's own of ``HINTS``.
         details: the offending values, ready for JSON.
     """
 
@@ -26,7 +60,7 @@ class ZmqnodeError(Exception):
         super().__init__(message)
         self.code = code
         self.message = message
-        self.hint = hint
+        self.hint = hint or HINTS.get(code, "")
         self.details: dict[str, object] = dict(details)
 
     def __str__(self) -> str:

@@ -182,6 +182,9 @@ class Client:
         self, first: int | None = None, last: int | None = None
     ) -> tuple[BlockHeader, ...]:
         """Headers of the blocks first to last; ``last`` None: the newest, ``first`` None: 20."""
+        if first is not None and last is not None and first > last:
+            text = f"from {first} to {last}: heights out of order"
+            raise Invalid("usage", text, first=first, last=last)
         found: list[BlockHeader] = []
         at = first
         while True:

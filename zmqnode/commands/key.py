@@ -49,7 +49,8 @@ def new(
         write_secret_file(file, key.text())
     except FileExistsError:
         hint = "keys are never overwritten; take another name"
-        raise Refused("already_exists", f"there is a file {file}", hint=hint) from None
+        text = f"there is a file {file}"
+        raise Refused("already_exists", text, hint=hint, file=str(file)) from None
     _show(key.public, as_json=as_json)
 
 
@@ -111,7 +112,8 @@ def _covered(file: Path | None) -> bytes:
             with file.open("rb") as stream:
                 digest = _digest(stream)
         except OSError as error:
-            raise Invalid("file_missing", f"cannot read {file}: {error.strerror}") from None
+            text = f"cannot read {file}: {error.strerror}"
+            raise Invalid("file_missing", text, file=str(file)) from None
     return Domain(network_id="").message(TAG, digest)
 
 

@@ -173,7 +173,8 @@ def make(
     extra = dict(parse_setting(one) for one in settings if not one.startswith("params."))
     if folder.exists() and any(folder.iterdir()):
         hint = "take another --dir, or remove it"
-        raise Refused("already_exists", f"{folder} is there and is no testnet", hint=hint)
+        text = f"{folder} is there and is no testnet"
+        raise Refused("already_exists", text, hint=hint, file=str(folder))
     port = _free_base(nodes) if base_port is None else base_port
     network_id = f"testnet-{os.urandom(3).hex()}"
     common: dict[str, object] = {"genesis": f"../{GENESIS_FILE}", "app": app, "faults": True}

@@ -133,7 +133,8 @@ def adopt(
         )
     config = Config.load(folder)
     if not config.data.is_dir():
-        raise Invalid("file_missing", f"there is no data folder {config.data}")
+        text = f"there is no data folder {config.data}"
+        raise Invalid("file_missing", text, file=str(config.data))
     opened = DataFolder(config.data)
     try:
         bind(config.data)

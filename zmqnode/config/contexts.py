@@ -133,7 +133,8 @@ def add_context(context: Context) -> None:
     contexts = load_contexts()
     if context.name in contexts:
         hint = f"zmqnode ctx rm {context.name}"
-        raise Refused("already_exists", f"there is a context {context.name}", hint=hint)
+        text = f"there is a context {context.name}"
+        raise Refused("already_exists", text, hint=hint, name=context.name)
     if len(contexts) >= CONTEXTS_MAX:
         raise Refused("already_exists", f"there are {CONTEXTS_MAX} contexts; remove one first")
     _save({**contexts, context.name: context})
