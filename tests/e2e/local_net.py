@@ -1,0 +1,111 @@
+"""A local network of real processes, made and asked by the script alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from signal import SIGKILL
+from typing import Any
+
+from tests.e2e.answers import TESTNET, VERIFY
+from tests.e2e.script import Script
+
+DEADLINE_SECONDS = 60.0
+
+
+@dataclass(slots=True, kw_only=True)
+class LocalNet:
+    """One testnet in ``folder/net``; every pid it ever had is remembered, to find what it left."""
+
+    folder: Path
+    script: Script
+    pids: set[int] = field(default_factory=set)
+
+    @property
+    def dir(self) -> Path:
+        return self.folder / "net"
+
+    def do(self, command: str, *words: object, code: int = 0) -> dict[str, Any]:
+        """A command of ``testnet`` that answers with the network."""
+        answer = self.script.answer(TESTNET, "testnet", command, *words, code=code)
+        self.pids |= {node["pid"] for node in answer["nodes"] if node["pid"] is not None}
+        return answer
+
+    def node(self, name: str) -> dict[str, Any]:
+        return named(self.do("status"), name)
+
+    def url(self, name: str) -> str:
+        nodes = json.loads((self.dir / "testnet.json").read_text())["nodes"]
+        return str(next(node["url"] for node in nodes if node["name"] == name))
+
+    def port(self, name: str) -> int:
+        return int(self.url(name).rsplit(":", 1)[1])
+
+    def pid(self, name: str) -> int:
+        return int((self.dir / name / "node.pid").read_text())
+
+    def names(self) -> list[str]:
+        nodes = json.loads((self.dir / "testnet.json").read_text())["nodes"]
+        return [node["name"] for node in nodes]
+
+    def wait_height(self, height: int, *names: str) -> None:
+        for name in names or self.names():
+            self.script.json("wait", "height", height, "-t", name, "--timeout", "60s")
+
+    def verify(self) -> dict[str, dict[str, Any]]:
+        """Every node's chain is good, and equal at the height that all have."""
+        answers = {
+            name: self.script.answer(VERIFY, "block", "verify", "-t", name, "--timeout", "60s")
+            for name in self.names()
+        }
+        lowest = min(answer["last_height"] for answer in answers.values())
+        same = {
+            name: self.script.json("block", "show", lowest, "-t", name)["block_hash"]
+            for name in self.names()
+        }
+        assert len(set(same.values())) == 1, same
+        return answers
+
+    def end(self) -> None:
+        """Whatever happened in the test: nothing of it lives on."""
+        for pid in self.pids | self.pids_in_files():
+            if command_of(pid).find(str(self.dir)) >= 0:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, SIGKILL)
+
+    def pids_in_files(self) -> set[int]:
+        return {
+            int(file.read_text())
+            for file in self.dir.glob("*/node.pid")
+            if file.read_text().strip()
+        }
+
+
+def named(answer: dict[str, Any], name: str) -> dict[str, Any]:
+    found: dict[str, Any] = next(node for node in answer["nodes"] if node["name"] == name)
+    return found
+
+
+def command_of(pid: int) -> str:
+    """The command line of a process; empty if there is none (a zombie has none either)."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+    except OSError:
+        return ""
+
+
+def alive(pid: int) -> bool:
+    return command_of(pid) != ""
+
+
+def until(condition: Callable[[], bool], what: str, seconds: float = DEADLINE_SECONDS) -> None:
+    """Ask again until it is so; a deadline, not a sleep."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, f"not in time: {what}"
+        time.sleep(0.02)
