@@ -38,7 +38,7 @@ def _is_free(port: int) -> bool:
 
 def lay_out(folder: Path, nodes: int = 4, params: Params | None = None) -> list[Path]:
     """Folders of a fresh network, ready for Node."""
-    base = free_base_port(nodes)
+    base = free_base_port(nodes + 1)  # Room for a standby after the last.
     entries, folders = [], []
     for index in range(nodes):
         home = folder / f"n{index}"

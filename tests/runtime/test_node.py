@@ -10,6 +10,7 @@ import pytest
 
 from tests.runtime.local import lay_out, until
 from zmqnode.base.exchange import NodeState
+from zmqnode.config import Config
 from zmqnode.errors import Invalid, Refused
 from zmqnode.runtime import Node
 from zmqnode.runtime.folder import bind
@@ -149,5 +150,31 @@ def test_a_missing_instance_key_is_never_made_again(tmp_path: Path) -> None:
             async with Node(folder):
                 pass
         assert caught.value.code == "key_invalid"
+
+    asyncio.run(scene())
+
+
+def test_a_standby_follows_the_chain_and_signs_nothing(tmp_path: Path) -> None:
+    """Goal: a second copy of an address looks on live (SYNCING); its instance never votes."""
+
+    async def scene() -> None:
+        folders = lay_out(tmp_path)
+        standby = tmp_path / "n0b"
+        standby.mkdir()
+        shutil.copy(folders[0] / "node.key", standby / "node.key")
+        text = (folders[0] / "node.yml").read_text()
+        port = Config.load(folders[0]).url.port
+        (standby / "node.yml").write_text(text.replace(f":{port}", f":{port + 12}"))
+        nodes = [Node(folder) for folder in [*folders, standby]]
+        for node in nodes:
+            await node.__aenter__()
+        copy = nodes[-1].standing
+        await until(lambda: copy.tip >= 10)
+        tip = nodes[0].standing.tip
+        await until(lambda: copy.tip > tip)
+        assert copy.state is NodeState.SYNCING and copy.last_ballot is None
+        assert copy.peers_up == 4
+        for node in nodes:
+            await node.__aexit__(None, None, None)
 
     asyncio.run(scene())

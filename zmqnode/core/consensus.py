@@ -51,14 +51,14 @@ class Consensus:
         self.values = values
         self.commit = commit
         self.votes: HeightVotes | None = None
-        self.epoch = 0
+        self.epoch: int | None = None  # None: this instance looks on and signs nothing.
         self.executions = Executions(kernel, values)
         self.propose: Callable[[], None] = lambda: None
         self.pull: Callable[[], None] = lambda: None
 
     # R0: entering.
 
-    def begin(self, votes: HeightVotes, epoch: int) -> None:
+    def begin(self, votes: HeightVotes, epoch: int | None) -> None:
         """Work at a height from where ``votes`` stands (round 0, or what a restart gave back)."""
         self.votes = votes
         self.epoch = epoch
@@ -252,6 +252,8 @@ class Consensus:
     def sign(self, fact: Fact) -> bool:
         """Sign, record, publish and count one ballot; False if the voter refuses (D2)."""
         kernel = self.kernel
+        if self.epoch is None:
+            return False
         try:
             signed = kernel.voter.sign(fact, self.epoch)
         except Diverged:

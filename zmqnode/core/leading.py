@@ -175,6 +175,7 @@ class Leading:
         self, votes: HeightVotes, value: Value, pr: int, reasons: tuple[Voteproof, ...]
     ) -> Proposal:
         """The proposal, signed by this instance."""
+        assert self.consensus.epoch is not None, "who leads is entitled"
         return sign_proposal(
             votes.point,
             value,

@@ -192,7 +192,7 @@ class Machine:
         if kernel.state in (NodeState.BOOTING, NodeState.SYNCING, NodeState.JOINING):
             if kernel.fault is None and not self.joining.enough():
                 self.joining.ask()
-        if kernel.state is NodeState.CONSENSUS:
+        if self.consensus.votes is not None:
             self.resending.ask_tip()
 
     def _settle(self) -> None:
@@ -210,11 +210,10 @@ class Machine:
             self.syncing.apply()
             if self.syncing.idle() and not self._at_tip():
                 kernel.enter_state(NodeState.SYNCING, self._why_syncing())
-        if kernel.state is NodeState.SYNCING:
-            self.syncing.advance()
-        if kernel.state in (NodeState.BOOTING, NodeState.SYNCING):
-            if self.syncing.idle() and self._at_tip():
-                kernel.enter_state(NodeState.JOINING, "at the tip and entitled to vote")
+        if kernel.state is NodeState.SYNCING and self.consensus.votes is None:
+            self._follow()
+        elif kernel.state is NodeState.BOOTING and self.syncing.idle() and self._at_tip():
+            kernel.enter_state(NodeState.JOINING, "at the tip and entitled to vote")
         if kernel.state is NodeState.JOINING:
             self._join()
         if kernel.state is NodeState.CONSENSUS:
@@ -222,7 +221,22 @@ class Machine:
             early = self.leading.propose_early()
             if early is not None:
                 self.next_rounds.setdefault(0, RoundVotes()).proposal = early
+        if self.consensus.votes is not None:
             self._check_behind()
+
+    def _follow(self) -> None:
+        """SYNCING: catch up; at the tip vote if entitled, else look on, height by height."""
+        kernel = self.kernel
+        assert kernel is not None
+        self.syncing.advance()
+        if not self.syncing.idle():
+            return
+        if self._at_tip():
+            kernel.enter_state(NodeState.JOINING, "at the tip and entitled to vote")
+        elif self._entitled() is None and self.syncing.at_tip() and self._heard_enough():
+            self.syncing.forget()
+            self._begin_height(None)
+            self.resending.ask_votes(self.resending.peers())
 
     def _entitled(self) -> int | None:
         kernel = self.kernel
@@ -266,7 +280,7 @@ class Machine:
         self.resending.resend()
         self.resending.ask_votes(self.resending.peers())
 
-    def _begin_height(self, epoch: int) -> None:
+    def _begin_height(self, epoch: int | None) -> None:
         kernel = self.kernel
         assert kernel is not None
         tip = kernel.chain.tip
@@ -594,11 +608,22 @@ class Machine:
         kernel.committed_ms = kernel.now_ms
         if votes is not None:
             self.consensus.votes = None
-            epoch = self._entitled()
-            if epoch is None:
-                self._leave("retired: another instance votes for this address")
-            else:
-                self._begin_height(epoch)
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """The next height: vote, look on, or (a right to vote that is new) answer D6 first."""
+        kernel, epoch = self.kernel, self._entitled()
+        assert kernel is not None
+        if epoch is None and kernel.state is NodeState.CONSENSUS:
+            reason = "retired: another instance votes for this address"
+            kernel.enter_state(NodeState.SYNCING, reason)
+        elif epoch is not None and kernel.state is not NodeState.CONSENSUS:
+            if not self.joining.enough():
+                self.consensus.leave()
+                kernel.enter_state(NodeState.JOINING, "entitled to vote")
+                return
+            kernel.enter_state(NodeState.CONSENSUS, "this instance votes from here on")
+        self._begin_height(epoch)
 
     def _content(
         self, event: Executed, vp: Voteproof
