@@ -265,6 +265,18 @@ def test_the_cache_is_bounded() -> None:
     assert cache.get(b"0") is None
 
 
+def test_a_page_that_is_put_again_pushes_nothing_out() -> None:
+    """Goal: blocks that change the same pages over and over keep all others cached."""
+    cache = PageCache(10_000)
+    cache.put(b"quiet", bytes(100))
+    for number in range(1000):
+        cache.put(b"busy", bytes(number % 100))
+        cache.update({b"busy too": bytes(number % 90)})
+    assert cache._old == {}
+    assert cache.get(b"quiet") == bytes(100)
+    assert cache._size == sum(len(page) + 64 for page in cache._young.values())
+
+
 def test_a_page_takes_items_in_any_number() -> None:
     """Goal: the quick way for few items and the one for many agree, also on deletes."""
     page = b""

@@ -113,17 +113,28 @@ class PageCache:
         return page
 
     def put(self, prefix: bytes, page: bytes) -> None:
-        self._young[prefix] = page
-        # A page put twice counts twice: the bound holds, a little early.
-        self._size += len(page) + 64
+        young = self._young
+        was = young.get(prefix)
+        # A page that replaces itself counts once: blocks change the same pages over and over.
+        self._size += len(page) + 64 if was is None else len(page) - len(was)
+        young[prefix] = page
         if self._size > self._half:
-            self._old, self._young, self._size = self._young, {}, 0
+            self._turn_over()
 
     def update(self, pages: Mapping[bytes, bytes]) -> None:
-        self._young.update(pages)
-        self._size += sum(map(len, pages.values())) + 64 * len(pages)
-        if self._size > self._half:
-            self._old, self._young, self._size = self._young, {}, 0
+        """Put many; a whole block's pages may exceed the bound before the old half goes."""
+        young = self._young
+        size = self._size
+        for prefix, page in pages.items():
+            was = young.get(prefix)
+            size += len(page) + 64 if was is None else len(page) - len(was)
+            young[prefix] = page
+        self._size = size
+        if size > self._half:
+            self._turn_over()
+
+    def _turn_over(self) -> None:
+        self._old, self._young, self._size = self._young, {}, 0
 
 
 def sixteen_parts(page: bytes, depth: int) -> list[bytes]:
