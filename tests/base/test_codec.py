@@ -18,6 +18,7 @@ from zmqnode.base.codec import (
     DEPTH_MAX,
     INT_MAX,
     INT_MIN,
+    containers_allowed,
     decode,
     pack,
     pack_sorted,
@@ -254,23 +255,32 @@ def test_a_list_that_holds_itself_is_too_deep() -> None:
 
 @pytest.mark.parametrize("one", [b"\x90", b"\x80"])
 def test_the_number_of_containers_has_a_bound(one: bytes) -> None:
-    """65,536 with the outermost; bytes alone may be as many as they are."""
+    """65,536 and one more for every 32 bytes, the outermost among them."""
 
     def holding(count: int) -> bytes:
         return msgpack.Packer().pack_array_header(count) + one * count
 
-    assert len(unpack(holding(CONTAINERS_MAX - 1))) == CONTAINERS_MAX - 1
+    most = max(count for count in range(1 << 17) if count < containers_allowed(count + 5))
+    assert most == 67_649
+    assert len(unpack(holding(most))) == most
     with pytest.raises(Malformed, match="too many"):
-        unpack(holding(CONTAINERS_MAX))
-    assert len(unpack(pack([None] * CONTAINERS_MAX * 2))) == CONTAINERS_MAX * 2
+        unpack(holding(most + 1))
+    assert len(unpack(pack([None] * most * 2))) == most * 2
 
 
 def test_the_writer_of_foreign_values_has_the_readers_bound() -> None:
-    most: list[Any] = [[] for _ in range(CONTAINERS_MAX - 1)]
+    most: list[Any] = [[] for _ in range(67_649)]
     assert unpack(pack_sorted(most)) == most
     most[0] = {"a": {}}
     with pytest.raises(ValueError, match="too many"):
         pack_sorted(most)
+
+
+def test_the_largest_answer_of_voteproofs_can_be_read() -> None:
+    """10 MB of pairs of a short address and its signature, as a member who missed all may get."""
+    pairs = [["n0sas", bytes(64)] for _ in range(10 * 1024 * 1024 // 73)]
+    assert len(pairs) > CONTAINERS_MAX
+    assert len(unpack(pack(pairs))) == len(pairs)
 
 
 def announcing(levels: int, count: int, size: int) -> bytes:

@@ -71,6 +71,13 @@ def test_results_have_one_encoding(data: bytes) -> None:
     assert encode_results(found) == data
 
 
+def test_a_seal_of_talkative_operations_can_be_read() -> None:
+    """Every one of 1,000 operations may emit 100 events: more lists than elsewhere."""
+    talk = tuple(("event", {"number": number}) for number in range(100))
+    leaf = encode_results([(True, None, talk)] * 400)
+    assert len(decode_results(leaf)) == 400
+
+
 @pytest.mark.parametrize(
     "value",
     [

@@ -31,7 +31,10 @@ from zmqnode.errors import Malformed
 T = TypeVar("T")
 
 DEPTH_MAX: Final = 24  # Nested containers in one value; messages need 8, applications the rest.
-CONTAINERS_MAX: Final = 1 << 16  # Lists and maps in one value, the outermost included.
+# Lists and maps in one value, the outermost included; one more for every 32 bytes. A voteproof has
+# one for 75, an operation two for 5.
+CONTAINERS_MAX: Final = 1 << 16
+CONTAINER_BYTES: Final = 32
 INT_MIN: Final = -(2**63)
 INT_MAX: Final = 2**64 - 1
 
@@ -72,7 +75,7 @@ def pack_sorted(value: object) -> bytes:
     """
     ordered = _sorted(value, 0)
     data = pack(ordered)
-    if len(data) > CONTAINERS_MAX and _containers(ordered) > CONTAINERS_MAX:
+    if len(data) > CONTAINERS_MAX and _containers(ordered) > containers_allowed(len(data)):
         raise ValueError("too many lists and maps")
     return data
 
@@ -102,19 +105,24 @@ def _containers(value: object) -> int:
     return 0
 
 
-def unpack(data: bytes) -> Any:
+def containers_allowed(size: int) -> int:
+    """How many lists and maps a value of ``size`` bytes may have."""
+    return CONTAINERS_MAX + size // CONTAINER_BYTES
+
+
+def unpack(data: bytes, *, containers_max: int | None = None) -> Any:
     """The value whose canonical encoding is ``data``; arrays become lists.
 
     Raises:
         Malformed: not MessagePack, a second encoding of some value, floats, extension types, text
             that is no UTF-8, dict keys unsorted or not text, nested deeper than ``DEPTH_MAX``, more
-            than ``CONTAINERS_MAX`` lists and maps.
+            than ``containers_max`` lists and maps (None: :func:`containers_allowed`).
     """
     try:
         if len(data) < _WALKED_BYTES_MIN:
             value = msgpack.unpackb(data, strict_map_key=True, ext_hook=_refuse_ext)
         else:
-            value = _unpack_walked(data)
+            value = _unpack_walked(data, containers_max)
     except Malformed:
         raise
     except _READ_ERRORS as error:
@@ -125,7 +133,7 @@ def unpack(data: bytes) -> Any:
     return value
 
 
-def _unpack_walked(data: bytes) -> object:
+def _unpack_walked(data: bytes, containers_max: int | None) -> object:
     """As ``msgpack.unpackb``, at a cost in proportion to the bytes.
 
     msgpack makes room for a list when it reads its length: 4 kB of nested headers that each
@@ -137,7 +145,7 @@ def _unpack_walked(data: bytes) -> object:
     walker.skip()
     if len(data) <= CONTAINERS_MAX:
         return msgpack.unpackb(data, strict_map_key=True, ext_hook=_refuse_ext)
-    count = _Count()
+    count = _Count(containers_allowed(len(data)) if containers_max is None else containers_max)
     return msgpack.unpackb(
         data, strict_map_key=True, ext_hook=_refuse_ext, list_hook=count, object_hook=count
     )
@@ -148,8 +156,8 @@ class _Count:
 
     __slots__ = ("left",)
 
-    def __init__(self) -> None:
-        self.left = CONTAINERS_MAX
+    def __init__(self, most: int) -> None:
+        self.left = most
 
     def __call__(self, container: object) -> object:
         self.left -= 1
@@ -411,11 +419,13 @@ def _tuple_reader(arguments: tuple[Any, ...]) -> Callable[[object], Any]:
 
 __all__ = [
     "CONTAINERS_MAX",
+    "CONTAINER_BYTES",
     "DEPTH_MAX",
     "INT_MAX",
     "INT_MIN",
     "Hash",
     "Malformed",
+    "containers_allowed",
     "decode",
     "decode_as",
     "encode",

@@ -23,6 +23,7 @@ from zmqnode.base.hashes import ZERO, Hash, tagged
 from zmqnode.errors import Malformed
 
 RESULTS_MAX: Final = 1000  # Operations of a seal.
+CONTAINERS_MAX: Final = 1 << 20  # Lists and maps in a leaf; 100 events each for 1000 operations.
 LEAVES_MAX: Final = 2**20  # Seals of a block; far above what its bytes allow.
 PROOF_HASHES_MAX: Final = 20  # log2 of it.
 
@@ -58,7 +59,7 @@ def _plain(count: int) -> bytes:
 
 def decode_results(data: bytes) -> tuple[OperationResult, ...]:
     """The results that ``encode_results`` gave these bytes. Raises Malformed for any others."""
-    match unpack(data):
+    match unpack(data, containers_max=CONTAINERS_MAX):
         case [int(count), list(listed)] if type(count) is int and 0 <= count <= RESULTS_MAX:
             results = [OK] * count
             last = -1
