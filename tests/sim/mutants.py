@@ -381,10 +381,11 @@ def _no_exactly_once(replace: Replace) -> None:
 
 
 def _small_quorum(replace: Replace) -> None:
-    """f + 1 equal votes are taken for a certificate."""
+    """f + 1 equal votes are taken for a certificate (and D6 asks as many as before)."""
     from zmqnode.base.suffrage import Suffrage
 
     replace(Suffrage, "q", property(lambda self: (len(self.members) - 1) // 3 + 1))
+    replace(joining.Joining, "enough", lambda self: len(self.answers) >= 2)
 
 
 def _no_content_hold(replace: Replace) -> None:
