@@ -1,8 +1,8 @@
 """The store on LMDB, fully synced, with group commits by one worker thread.
 
 Theory. A synced transaction costs a disk flush, a block must not. So blocks are put into a layer
-in memory (`layer.py`) and a worker thread commits the layer when it is about 250 ms old or holds
-5,000 keys: it takes the layer over whole, the next blocks go into a fresh one, and until the
+in memory (`layer.py`) and a worker thread commits the layer when it is about a second old or holds
+20,000 keys: it takes the layer over whole, the next blocks go into a fresh one, and until the
 commit is through reads look into the fresh layer first, the one being committed second, the
 database third. Nothing has to be cleaned up key by key: the committed layer is let go as a whole.
 One layer is one transaction, with the height marker in it, so the file always holds a whole
@@ -54,8 +54,10 @@ from zmqnode.storage.store import (
     check_record,
 )
 
-GROUP_MS = 250  # A layer is committed when its first record is this old,
-GROUP_KEYS = 5_000  # or when it holds this many keys (pages not counted), whichever is first.
+# A commit writes nearly every page of the file anew when the keys of a block are scattered, and
+# votes wait behind it on the disk: few large ones cost less processor time and less writing.
+GROUP_MS = 1_000  # A layer is committed when its first record is this old,
+GROUP_KEYS = 20_000  # or when it holds this many keys (pages not counted), whichever is first.
 PENDING_KEYS_MAX = 50_000  # In the layer being filled; then `put_block` waits for the worker,
 PENDING_BYTES_MAX = 64 << 20  # as it does at this many bytes,
 PENDING_WAIT_MS_MAX = 60_000  # and after so long the disk is called broken.
