@@ -112,6 +112,8 @@ def find_context(name: str) -> Context:
     if name not in contexts:
         meant = nearest(name, list(contexts))
         hint = f"did you mean {meant}?" if meant else "zmqnode ctx add NAME TARGET"
+        if Path(name).is_dir():
+            hint = f"a folder is named by a path: ./{name}"
         shown = repr(redact(name)[:80])
         raise Invalid(
             "unknown_context", f"{shown} is no node of a testnet and no context", hint=hint

@@ -89,6 +89,7 @@ class DataFolder:
         except OSError as error:
             message = f"the data folder {path} cannot be made: {error.strerror}"
             raise Invalid("file_missing", message, file=str(path)) from None
+        self._wrote_pid = False
         self._lock = self._locked()
         try:
             self.instance = self._instance_key()
@@ -144,9 +145,13 @@ class DataFolder:
     def write_pid(self) -> None:
         """node.pid, decimal, beside the data."""
         (self.path / PID_FILE).write_text(f"{os.getpid()}\n")
+        self._wrote_pid = True
 
     def close(self) -> None:
         """Let go of the lock; again is harmless."""
+        if self._wrote_pid:
+            (self.path / PID_FILE).unlink(missing_ok=True)
+            self._wrote_pid = False
         if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1
