@@ -367,6 +367,14 @@ def test_d6_a_newer_ballot_breaks_with_a_way_out(four: Members) -> None:
     assert node.state is NodeState.BROKEN
 
 
+def test_d6_another_vote_at_the_same_point_breaks(four: Members, value: Value) -> None:
+    """Goal: a second copy that voted otherwise is noticed, not only one that is ahead."""
+    node = booted(four, records=[BallotSigned(ballot=four.draw(0, 1, 0))])
+    effects = node.answered(1, ballot=four.accept(0, 1, 0, value))
+    assert len(broken(effects)) == 1
+    assert states(effects) == [NodeState.BROKEN]
+
+
 def test_d6_a_late_answer_still_stops_a_node_that_votes(four: Members, value: Value) -> None:
     """Goal: BROKEN signs nothing, whatever comes then."""
     node = booted(four)

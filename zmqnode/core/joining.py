@@ -7,6 +7,7 @@ means an old backup, a lost tail or a second copy: the instance must not vote.
 
 from __future__ import annotations
 
+from zmqnode.base.ballot import Fact
 from zmqnode.base.exchange import LastBallotAnswer, LastBallotWanted, sign_last_ballot
 from zmqnode.base.hashes import Hash
 from zmqnode.base.keys import Address
@@ -51,6 +52,16 @@ class Joining:
         answer = sign_last_ballot(wanted, ballot, self.kernel.config.signer)
         self.kernel.emit(Answer(route=route, reply=answer))
 
+    def _unknown(self, fact: Fact) -> bool:
+        """Whether a ballot of this instance is newer than its journal, or contradicts it."""
+        voter = self.kernel.voter
+        if voter.last is None or position(fact) > position(voter.last.fact):
+            return True
+        held = voter.ballot(fact.height, fact.round, fact.stage)
+        if position(fact) == position(voter.last.fact):
+            held = voter.last
+        return held is not None and held.fact != fact
+
     def take(self, answer: LastBallotAnswer) -> None:
         """Count a member's answer; a newer ballot of this instance ends its voting."""
         kernel = self.kernel
@@ -66,12 +77,11 @@ class Joining:
             own = ballot.instance == kernel.own
             if not own or not ballot.verified(kernel.config.domain, kernel.config.verify):
                 return
-            last = kernel.voter.last
-            if last is None or position(ballot.fact) > position(last.fact):
+            if self._unknown(ballot.fact):
                 if member.address not in self.answers and not kernel.fault:
                     kernel.break_down(
-                        f"{member.address} holds a newer ballot of this instance, of height "
-                        f"{ballot.fact.height}, than its journal",
+                        f"{member.address} holds a ballot of this instance, of height "
+                        f"{ballot.fact.height}, that its journal does not: newer, or another vote",
                         STALE_WAY_OUT,
                     )
                 return
