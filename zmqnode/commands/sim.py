@@ -90,6 +90,39 @@ def replay(
     terminal.show(answer, as_json=as_json)
 
 
+@app.command("explore")
+def explore(
+    instances: Annotated[
+        int, typer.Option("--instances", min=2, max=8, help="Copies of one address.")
+    ] = 3,
+    operations: Annotated[
+        int, typer.Option("--operations", min=1, max=4, help="Handovers that may be committed.")
+    ] = 2,
+    as_json: JsonOption = False,
+) -> None:
+    """Explore every behaviour of handover in small worlds, over the code that decides it."""
+    from zmqnode.sim import explorer
+
+    report = explorer.explore(instances, operations)
+    answer = {
+        "ok": report.ok,
+        "states": report.states,
+        "transitions": report.transitions,
+        "complete": report.complete,
+        "violations": [
+            {
+                "scenario": one.scenario,
+                "property": one.property,
+                "message": one.message,
+                "trace": list(one.trace),
+            }
+            for one in report.violations
+        ],
+        "seconds": round(report.seconds, 3),
+    }
+    terminal.show(answer, as_json=as_json)
+
+
 def _kept(failure: Failure, nodes: int) -> dict[str, Any]:
     """A failing seed as the answer lists it; its trace is written to a file."""
     TRACES.mkdir(exist_ok=True)

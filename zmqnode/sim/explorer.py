@@ -1,23 +1,28 @@
-"""``sim explore``: every behaviour of a small world over core/authority itself, not a model of it.
+"""``sim explore``: every behaviour of a small world, over core/authority itself, not a model of it.
 
-Theory. The authority is a function of the chain, so a world is a chain and whoever writes it. Here the
-writer is free: in every block any valid sequence of system operations that could ever have been
-signed (so every old one is tried again), with the old instance's ballot carried or not, soon or late. Which
-node made an operation at which tip, with which lag, before or after which crash, then makes no
-difference: each could have been signed earlier and kept. Two times a block suffice to let height
-decide a window, or time.
+Theory. The authority is a function of the chain, so a world is a chain and whoever writes it. Here
+the writer is free: in every block any valid sequence of system operations that could ever have been
+signed (so every old one is tried again), with the old instance's ballot carried or not, soon or
+late. Which node made an operation at which tip, with which lag, before or after which crash, then
+makes no difference: each could have been signed earlier and kept. Two times between blocks suffice
+to let height decide a window, or time.
 
-Only ages count, so each state is brought to one base height and time, ages no older than a rule can
-tell apart; the graph is finite, and a run that ends has seen all of it (``complete``). Instances whose
-keys nobody has named yet are interchangeable: only the first of them is tried.
+Only ages count, so each state is brought to one base height and time, with ages no older than a
+rule can tell apart; the graph is finite, and a run that ends has seen all of it (``complete``).
+Instances whose keys nobody has named yet are interchangeable: only the first of them is tried.
 
-That no two instances sign for one height is proved twice. First on the chain: what it announces for a
-height never changes from the first block that announces it to the last that is asked; as all nodes at
-one tip have one state, nodes at different tips agree. And once with the copies themselves: instances
-of one address that lag by up to two blocks, one of which crashes and starts again from old entries,
-each signing whatever its own state names it for.
+That no two instances sign for one height is shown twice. First on the chain: what it announces for
+a height never changes from the first block that announces it to the last that is asked; as all
+nodes at one tip have one state, nodes at different tips agree. And once with the copies themselves:
+instances of one address that lag by up to two blocks, one of which crashes and starts again from an
+old state, each signing whatever its own state names it for.
 
-What is broken is reported with its name and the blocks that lead to it (explorer_checks.py).
+In every state, moreover, no forgery has effect (an operation right in all but one thing), every
+open session closes by itself, and what a crash leaves on disk is the state. What is broken is
+reported with its name and the blocks that lead to it (explorer_checks.py).
+
+Not explored: consensus itself (the chain is given), signatures (a keyed hash), more operations than
+asked for.
 """
 
 from __future__ import annotations

@@ -1,8 +1,12 @@
 """What must hold in the explored world: properties of one step of the chain, each with a name.
 
-A check reads what the authority *announces* (who votes at which height), what it keeps open and what
-it admits, and compares it with the step before and with the twin. The properties first, so that a
-violation has the name of what it breaks; the plain comparison with the twin last.
+A check reads what the authority *announces* (who votes at which height), what it keeps open and
+what it admits, and compares it with the step before and with the twin. The properties first, so
+that a violation has the name of what it breaks; the plain comparison with the twin last.
+
+Properties: ``one-entitled`` ``epochs`` ``keys-once`` ``cancelled`` ``ended`` ``windows`` ``veto``
+``spent`` ``open-bounded`` ``crash`` ``twin`` here, ``judge`` ``replay`` ``forged`` ``closes`` in
+explorer_search, ``two-signers`` in explorer_copies.
 """
 
 from __future__ import annotations
@@ -15,7 +19,7 @@ from zmqnode.base.handover import Mode
 from zmqnode.core import authority_state
 from zmqnode.core.authority_entries import changes, entries, read_entries
 from zmqnode.core.authority_state import Authority
-from zmqnode.sim.explorer_actors import BASE_HEIGHT, Actors, Op
+from zmqnode.sim.explorer_actors import BASE_HEIGHT, BASE_MS, Actors, Op
 from zmqnode.sim.explorer_twin import Rules, Twin, Voter, World
 
 Finding = tuple[str, str]  # Property, what happened.
@@ -125,7 +129,13 @@ class Checks:
     ) -> Iterator[Finding]:
         if now != twin.voters:
             yield "twin", f"n{member}: {now}, the twin says {twin.voters}"
-        session = state.session(self.actors.founding.members[member].address)
+        address = self.actors.founding.members[member].address
+        rest = state.rest(address)
+        ends = (0, 0) if rest is None else (rest.planned_until_ms, rest.takeover_until_ms)
+        left = tuple(max(0, end - BASE_MS) for end in ends)
+        if left != (twin.planned_ms, twin.takeover_ms):
+            yield "twin", f"n{member}: cooldowns {left}, not {twin.planned_ms, twin.takeover_ms}"
+        session = state.session(address)
         if (session is None) != (twin.open is None):
             yield "twin", f"n{member}: the session is {session and 'open'}, not so the twin's"
         if session is None or twin.open is None:

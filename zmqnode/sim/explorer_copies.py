@@ -1,9 +1,10 @@
 """The copies of one address in the explored world: they lag, one crashes, each signs what it may.
 
 A copy knows the chain up to some block, at most two behind the newest here: a copy further behind
-may sign what it could have signed before, and no more. It signs for every height its own state names
-it for, from the one after its tip to two after it. Who is down signs nothing; started again it goes on
-from an old state. All that ever signed for a height is kept as long as anybody can sign for it.
+may sign what it could have signed before, and no more. It signs for every height its own state
+names it for, from the one after its tip to two after it. Who is down signs nothing; started again
+it goes on from an old state. All that ever signed for a height is kept as long as anybody can sign
+for it.
 """
 
 from __future__ import annotations

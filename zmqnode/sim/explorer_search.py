@@ -112,7 +112,7 @@ class Search:
         self.seen: dict[Node, tuple[Node, str] | None] = {}
         self.transitions = 0
         self.complete = True
-        self._probed: set[Authority] = set()
+        self._probed: set[tuple[Authority, World]] = set()
         self._known_blocks: dict[Node, list[Transition]] = {}
         self._states: dict[Authority, Authority] = {}
 
@@ -281,8 +281,14 @@ class Search:
             operation = self.actors.signed(op, working)
             operations.append(operation)
             working, _ = authority.take_effect(working, operation, context)
+        told = ", ".join(map(str, draft.ops)) or "nothing"
+        votes = f", carrying {sorted(carried)}" if carried else ""
+        action = f"block after {dt_ms} ms: {told}{votes}"
         voteproof = self._voteproof(carried)
-        after, _ = authority.advance(node.state, operations, voteproof, context)
+        try:
+            after, _ = authority.advance(node.state, operations, voteproof, context)
+        except authority.Ineffective as error:
+            return action, node, [("judge", f"a valid block is refused: {error}")]
         world = settled(draft.world, carried, self.rules)
         start = aged(node.world, dt_ms, self.rules)
         based = self._based(after, dt_ms)
@@ -299,9 +305,7 @@ class Search:
         findings = list(self.checks.step(step))
         signed = tuple(_older(op, dt_ms) for op in node.signed)
         following = Node(state=based, world=world, signed=signed)
-        told = ", ".join(map(str, draft.ops)) or "nothing"
-        votes = f", carrying {sorted(carried)}" if carried else ""
-        return f"block after {dt_ms} ms: {told}{votes}", following, findings
+        return action, following, findings
 
     def _voteproof(self, carried: frozenset[int]) -> Voteproof:
         """The ACCEPT VP of the block before the base; the others always vote."""
@@ -323,9 +327,9 @@ class Search:
 
     def _probe(self, node: Node) -> Iterator[Finding]:
         """In every state no forgery has effect, and every open session closes by itself."""
-        if node.state in self._probed:
+        if (node.state, node.world) in self._probed:
             return
-        self._probed.add(node.state)
+        self._probed.add((node.state, node.world))
         context = self.actors.context(SOON_MS)
         start = aged(node.world, SOON_MS, self.rules)
         for op in self._candidates(node, start):
@@ -334,12 +338,32 @@ class Search:
                 continue
             for what, forged in self.actors.forgeries(op, node.state):
                 if authority_judging.judge(node.state, forged, context) is None:
-                    yield Finding(
-                        property="forged", message=f"{op} {what} is taken", node=node, action=what
-                    )
+                    message = f"{op} {what} is taken"
+                    yield Finding(property="forged", message=message, node=node, action=what)
+            if self.scenario.pairs:
+                yield from self._probe_pairs(node, op, start, context)
         if node.state.sessions and not self._closes(node.state):
             message = f"a session is open after {CLOSING_BLOCKS_MAX} blocks"
             yield Finding(property="closes", message=message, node=node, action="empty blocks")
+
+    def _probe_pairs(
+        self, node: Node, first: Op, start: World, context: Context
+    ) -> Iterator[Finding]:
+        """A block whose second operation has no effect after the first is refused whole."""
+        operation = self.actors.signed(first, node.state)
+        state, _ = authority.take_effect(node.state, operation, context)
+        world = taken(start, first, self.rules)
+        for op in self._candidates(node, world):
+            if allowed(world, op, SOON_MS, self.rules):
+                continue
+            try:
+                authority.take_operations(
+                    node.state, (operation, self.actors.signed(op, state)), context
+                )
+            except authority.Ineffective:
+                continue
+            message = f"{op} is taken after {first}"
+            yield Finding(property="judge", message=message, node=node, action="block of two")
 
     def _closes(self, state: Authority) -> bool:
         context = self.actors.context(LATE_MS)
