@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from zmqnode.base.exchange import BlocksWanted, NodeState, Status
+from zmqnode.base.exchange import (
+    BlocksWanted,
+    LastBallotAnswer,
+    LastBallotWanted,
+    NodeState,
+    Status,
+)
 from zmqnode.base.proposal import Proposal, Value
 from zmqnode.base.seal import Seal
 from zmqnode.base.voteproof import Voteproof
-from zmqnode.core.effects import EnterState, Execute, Publish, PublishSeals, Stop
-from zmqnode.core.events import Faulted, PeerLost, SealsReceived, StopAsked
+from zmqnode.core.effects import Answer, EnterState, Execute, Publish, PublishSeals, Stop
+from zmqnode.core.events import Faulted, PeerLost, Requested, SealsReceived, StopAsked
 from zmqnode.core.records import BlockSummary
 
 from .harness import (
@@ -228,6 +234,32 @@ def test_claims_of_who_fell_silent_do_not_count(four: Members) -> None:
     node.answered(1, 2, 3)
     node.hear(four.status(3, 0, clock_ms=node.clock_ms))
     assert node.state is CONSENSUS
+
+
+def test_a_ballot_claims_the_block_before_it(four: Members) -> None:
+    """Statuses alone are half a second old: who syncs to them never reaches a busy network."""
+    chain = Chain(four, 9)
+    node = syncing(four, {1: 3, 2: 3, 3: 3})
+    node.answered(1, 2, 3)
+    node.hear(*(four.init(i, 9, 0, chain.value(9)) for i in (1, 2)))
+    assert (4, 8) in ranges(node).values()
+    (peer,) = (i for i, wanted in ranges(node).items() if wanted == (1, 3))
+    node.serve(peer, *chain.served(1, 3))
+    execute_all(node, chain)
+    assert node.tip.height == 3
+    assert node.state is SYNCING
+
+
+@pytest.mark.parametrize("height", [1, 2, 5])
+def test_d6_is_answered_from_what_was_heard_in_any_state(four: Members, height: int) -> None:
+    node = syncing(four, {1: 3, 2: 3, 3: 3})
+    ballot = four.draw(2, height, 1)
+    node.hear(ballot)
+    wanted = LastBallotWanted(instance=four.instance(2), nonce=b"n" * 32)  # type: ignore[arg-type]
+    event = Requested(source=four.instance(2), route=0, request=wanted)
+    (answer,) = of(node.step(event), Answer)
+    assert isinstance(answer.reply, LastBallotAnswer)
+    assert answer.reply.ballot == ballot
 
 
 # Catching up.
@@ -478,7 +510,9 @@ def test_who_left_and_comes_back_at_the_same_height_stands_where_it_signed(four:
     node.hear(*(four.status(i, 0, clock_ms=node.clock_ms) for i in (1, 2, 3)))
     effects = node.wait(1_500)
     assert SYNCING in states(effects)
-    node.hear(*(four.status(i, 0, clock_ms=node.clock_ms) for i in (1, 2, 3)))
+    for _ in range(6):  # What the two claimed by their ballots they do not serve.
+        node.wait(500)
+        node.hear(*(four.status(i, 0, clock_ms=node.clock_ms) for i in (1, 2, 3)))
     assert node.state is CONSENSUS
     votes = node.machine.consensus.votes
     assert votes.round == 2

@@ -191,9 +191,11 @@ class Kernel:
     def convict(
         self, instance: PublicKey, first: object, second: object, at: tuple[int, int, int]
     ) -> None:
-        """Keep evidence once per (instance, point, stage)."""
+        """Report evidence once per (instance, point, stage); the oldest are forgotten."""
         key = (instance, *at)
-        if key not in self.evidence and len(self.evidence) < EVIDENCE_MAX:
+        if key not in self.evidence:
+            if len(self.evidence) >= EVIDENCE_MAX:
+                del self.evidence[next(iter(self.evidence))]
             self.evidence[key] = None
             self.emit(ReportEvidence(first=first, second=second))
 

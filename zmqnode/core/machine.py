@@ -31,6 +31,7 @@ from zmqnode.base.exchange import (
 from zmqnode.base.keys import Address, PublicKey
 from zmqnode.base.proposal import Proposal, Value
 from zmqnode.base.seal import Seal
+from zmqnode.base.suffrage import Suffrage
 from zmqnode.base.voteproof import Voteproof
 from zmqnode.core.boot import Restored, restore
 from zmqnode.core.consensus import DIVERGED_WAY_OUT, Consensus
@@ -372,18 +373,25 @@ class Machine:
             seen.heard_ms = kernel.now_ms
         if height < next_height:
             self.values.take_late(ballot)
+        elif self.consensus.votes is None or height > next_height + 1:
+            if kernel.check_ballot(ballot, self._suffrage_of(height)):
+                kernel.members.take_ballot(ballot, kernel.now_ms)
+                self._seen_ahead(ballot.address, height)
         elif height == next_height:
-            if self.consensus.votes is not None:
-                self.consensus.take_ballot(ballot)
-        elif height == next_height + 1:
+            self.consensus.take_ballot(ballot)
+        else:
             self._buffer_ballot(ballot)
-        elif kernel.check_ballot(ballot, kernel.chain.newest_suffrage()):
-            self._seen_ahead(ballot.address, height)
+
+    def _suffrage_of(self, height: int) -> Suffrage:
+        """Who votes at a height beyond the tip, as far as it is known here."""
+        kernel = self.kernel
+        assert kernel is not None
+        return kernel.chain.suffrage(min(height, kernel.chain.tip.height + 2))
 
     def _buffer_ballot(self, ballot: Ballot) -> None:
         kernel = self.kernel
         assert kernel is not None
-        if self.consensus.votes is None or not next_height_kept(ballot.fact.round):
+        if not next_height_kept(ballot.fact.round):
             return
         at = self.next_rounds.setdefault(ballot.fact.round, RoundVotes())
         held = at.ballots(ballot.fact.stage)
@@ -437,23 +445,26 @@ class Machine:
         kernel = self.kernel
         assert kernel is not None
         height, next_height = vp.fact.height, kernel.chain.tip.height + 1
-        if height == next_height:
-            votes = self.consensus.votes
-            if votes is not None:
-                self.consensus.take_voteproof(vp)
-                if votes.final is not None and votes.final.fact == vp.fact:
-                    self.proof = height, source
-        elif height == next_height + 1:
+        votes = self.consensus.votes
+        if height < next_height:
+            return
+        if votes is not None and height == next_height:
+            self.consensus.take_voteproof(vp)
+            if votes.final is not None and votes.final.fact == vp.fact:
+                self.proof = height, source
+        elif votes is not None and height == next_height + 1:
             self._buffer_voteproof(vp)
-        elif height > next_height + 1:
-            if kernel.check_voteproof(vp, kernel.chain.newest_suffrage()):
+        else:
+            suffrage = self._suffrage_of(height)
+            if kernel.check_voteproof(vp, suffrage):
+                kernel.members.take_voteproof(vp, suffrage, kernel.now_ms)
                 for address in vp.addresses:
                     self._seen_ahead(address, height)
 
     def _buffer_voteproof(self, vp: Voteproof) -> None:
         kernel = self.kernel
         assert kernel is not None
-        if self.consensus.votes is None or not next_height_kept(vp.fact.round):
+        if not next_height_kept(vp.fact.round):
             return
         at = self.next_rounds.setdefault(vp.fact.round, RoundVotes())
         if not at.holds(vp.fact):

@@ -31,6 +31,15 @@ class Seen:
     failed_tip: int = 0  # It claimed this tip and did not serve it,
     failed_ms: int | None = None  # seen last at this time.
 
+    @property
+    def claim(self) -> int:
+        """The highest tip it claims: by status, or by a ballot, as who votes at h has block h - 1.
+
+        Statuses alone are half a second old: by then a busy network is a hundred blocks further.
+        """
+        voted = 0 if self.last is None else self.last.fact.height - 1
+        return max(self.tip, voted)
+
 
 class Members:
     """Instances by key, links, and for each address the last height a ballot of it was seen at."""
@@ -128,12 +137,12 @@ class Members:
         """Tips that other members claim and have not failed to serve, highest first."""
         tips: dict[Address, int] = {}
         for instance, seen in self.instances.items():
-            fresh = seen.status_ms is not None and now_ms - seen.status_ms <= 2 * LIVE_MS
-            if instance == self.own or not fresh or seen.tip <= seen.failed_tip:
+            fresh = seen.heard_ms is not None and now_ms - seen.heard_ms <= 2 * LIVE_MS
+            if instance == self.own or not fresh or seen.claim <= seen.failed_tip:
                 continue
             member = suffrage.by_address.get(seen.address)
             if member is not None and member.instance == instance:
-                tips[seen.address] = seen.tip
+                tips[seen.address] = seen.claim
         return sorted(tips.values(), reverse=True)
 
     def serving(self, height: int) -> list[PublicKey]:
@@ -145,8 +154,8 @@ class Members:
         found = []
         for instance in self.links:
             seen = self.instances.get(instance)
-            if seen is not None and seen.tip >= height:
-                found.append((seen.failed_tip >= seen.tip, -seen.tip, instance))
+            if seen is not None and seen.claim >= height:
+                found.append((seen.failed_tip >= seen.claim, -seen.claim, instance))
         return [instance for _, _, instance in sorted(found)]
 
     def served(self, instance: PublicKey) -> None:
@@ -166,7 +175,7 @@ class Members:
         """It claimed a block and did not serve a valid one: its claims up to there do not count."""
         seen = self.instances.get(instance)
         if seen is not None:
-            seen.failed_tip = max(seen.tip, height)
+            seen.failed_tip = max(seen.claim, height)
             seen.failed_ms = now_ms
 
 

@@ -100,10 +100,10 @@ class Syncing:
             if instance in self.asked or kernel.members.resting(instance, kernel.now_ms):
                 continue
             seen = kernel.members.instances[instance]
-            start = self.first_gap(first, min(seen.tip, limit))
+            start = self.first_gap(first, min(seen.claim, limit))
             if start is None:
                 continue
-            last = self.end_of_gap(start, min(seen.tip, limit, start + BLOCKS_PER_ASK - 1))
+            last = self.end_of_gap(start, min(seen.claim, limit, start + BLOCKS_PER_ASK - 1))
             until_ms = kernel.now_ms + SERVE_TIMEOUT_MS
             self.asked[instance] = Asked(first=start, last=last, until_ms=until_ms)
             kernel.emit(Ask(instance=instance, request=BlocksWanted(first=start, last=last)))
