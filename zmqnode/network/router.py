@@ -36,7 +36,7 @@ from zmqnode.network.gate import (
 )
 from zmqnode.network.guard import ConnectionGuard
 from zmqnode.network.limits import NetworkLimits
-from zmqnode.network.sockets import Context, Reader, Socket, is_own_id
+from zmqnode.network.sockets import NOBLOCK, NOBLOCK_MORE, Context, Reader, Socket, is_own_id
 
 DRAINED_FRAMES_MAX: Final = 1_000_000  # frames of one message; the guard cut it long before
 FLUSH_S: Final = 0.001  # libzmq's I/O thread empties a full pipe of small messages in less
@@ -129,18 +129,18 @@ class GuardedRouter:
     def _read_one(self) -> bool:
         socket = self.socket
         try:
-            routing_id = socket.recv(zmq.NOBLOCK)
+            routing_id = socket.recv(NOBLOCK)
         except zmq.Again:
             # The monitor is read after the messages too: ids of ended connections are forgotten.
             self._guard.drain(self._port)
             return False
-        head = socket.recv(zmq.NOBLOCK, copy=False)
+        head = socket.recv(NOBLOCK, copy=False)
         payload = b""
         frames = 1
         more = head.more
         while more and frames < DRAINED_FRAMES_MAX:
             frames += 1
-            frame = socket.recv(zmq.NOBLOCK, copy=False)
+            frame = socket.recv(NOBLOCK, copy=False)
             more = frame.more
             if frames == FRAMES:
                 payload = frame.bytes
@@ -251,7 +251,7 @@ class GuardedRouter:
     def _give(self, session: Session, header: bytes, payload: bytes) -> bool:
         """Hand to libzmq; False on EAGAIN, or when the id is not known any more."""
         try:
-            self.socket.send(session.routing_id, zmq.NOBLOCK | zmq.SNDMORE)
+            self.socket.send(session.routing_id, NOBLOCK_MORE)
         except zmq.Again:
             return False
         except zmq.ZMQError as error:
@@ -259,8 +259,8 @@ class GuardedRouter:
                 raise
             self._drop(session)
             return False
-        self.socket.send(header, zmq.NOBLOCK | zmq.SNDMORE)
-        self.socket.send(payload, zmq.NOBLOCK)
+        self.socket.send(header, NOBLOCK_MORE)
+        self.socket.send(payload, NOBLOCK)
         session.sent += 1
         session.connection.given += len(payload)
         session.connection.unread += len(payload)

@@ -27,6 +27,9 @@ Socket = zmq.Socket[bytes]
 
 SOCKETS_MAX: Final = 4096  # of one context; 100 members need 9 each
 DRAIN_MAX: Final = 256
+# Plain ints: combining the enum's members costs as much as a send.
+NOBLOCK: Final = int(zmq.NOBLOCK)
+NOBLOCK_MORE: Final = int(zmq.NOBLOCK | zmq.SNDMORE)
 MONITOR_EVENTS_MAX: Final = 20_000
 
 LISTENER_EVENTS: Final = (
@@ -203,12 +206,12 @@ def send_pair(socket: Socket, header: bytes, payload: bytes) -> bool:
     """
     for _ in range(2):
         try:
-            socket.send(header, zmq.NOBLOCK | zmq.SNDMORE)
+            socket.send(header, NOBLOCK_MORE)
         except zmq.Again:
             if not int(socket.getsockopt(zmq.EVENTS)) & zmq.POLLOUT:
                 return False
             continue
-        socket.send(payload, zmq.NOBLOCK)
+        socket.send(payload, NOBLOCK)
         return True
     return False
 
@@ -307,7 +310,7 @@ class Monitor:
         if self.closed:
             return None
         try:
-            frames = self._pair.recv_multipart(zmq.NOBLOCK)
+            frames = self._pair.recv_multipart(NOBLOCK)
         except zmq.Again:
             return None
         kind, value = _EVENT.unpack(frames[0])

@@ -20,6 +20,7 @@ from zmqnode.network.envelope import FRAMES, FRAMES_MAX
 from zmqnode.network.gate import FRAMES_CUT, FRAMES_WRONG, Strike
 from zmqnode.network.sockets import (
     DIALER_EVENTS,
+    NOBLOCK,
     Address,
     Monitor,
     Reader,
@@ -174,15 +175,15 @@ class Wire:
         socket = self._socket
         assert socket is not None
         try:
-            header = socket.recv(zmq.NOBLOCK)
+            head = socket.recv(NOBLOCK, copy=False)
         except zmq.Again:
             return False
         payload = b""
         frames = 1
-        more = bool(socket.getsockopt(zmq.RCVMORE))
+        more = head.more
         while more:
             frames += 1
-            frame = socket.recv(zmq.NOBLOCK, copy=False)
+            frame = socket.recv(NOBLOCK, copy=False)
             more = frame.more
             if frames == FRAMES:
                 payload = frame.bytes
@@ -194,7 +195,7 @@ class Wire:
         if frames != FRAMES:
             self.strike(FRAMES_CUT if frames > FRAMES_MAX else FRAMES_WRONG)
             return True
-        self._on_message(header, payload)
+        self._on_message(head.bytes, payload)
         return True
 
     def _untrack(self) -> None:

@@ -69,7 +69,7 @@ class Driver:
         self._inbox: deque[Event] = deque()
         self._scheduled = False
         self._timer: asyncio.TimerHandle | None = None
-        self._timer_ms: int | None = None
+        self._timer_ms = 0
         self._queue: deque[Execute] = deque()
         self._running: Running | None = None
         self._running_since = 0.0
@@ -189,21 +189,25 @@ class Driver:
     # Waking.
 
     def _arm_timer(self) -> None:
+        """Have the timer fire when the machine wants, or before: every height moves it on."""
         wake_ms = self.machine.wake_at_ms
-        if wake_ms == self._timer_ms and self._timer is not None:
-            return
         if self._timer is not None:
+            if wake_ms is None or self._timer_ms <= wake_ms:
+                return  # It finds out itself that it came early.
             self._timer.cancel()
             self._timer = None
-        self._timer_ms = wake_ms
         if wake_ms is not None and not self.stopped:
+            self._timer_ms = wake_ms
             delay = max(0.0, wake_ms / 1000 - time.monotonic())
             self._timer = self._loop.call_later(delay, self._wake)
 
     def _wake(self) -> None:
         self._timer = None
-        self._timer_ms = None
-        self.post(Woke())
+        wake_ms = self.machine.wake_at_ms
+        if wake_ms is not None and wake_ms <= self.now_ms():
+            self.post(Woke())
+        else:
+            self._arm_timer()
 
     # Executing.
 
