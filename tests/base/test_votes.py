@@ -61,8 +61,8 @@ def test_points_and_facts_have_bounds(height: int, round_: int) -> None:
 
 
 @pytest.mark.parametrize("stage", Stage)
-@pytest.mark.parametrize("value", [None, V])
-@pytest.mark.parametrize("block", [None, B])
+@pytest.mark.parametrize("value", [None, V], ids=["no value", "value"])
+@pytest.mark.parametrize("block", [None, B], ids=["no block", "block"])
 def test_there_are_three_shapes_of_facts(
     stage: Stage, value: Hash | None, block: Hash | None
 ) -> None:
