@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
+from zmqnode.commands.main import main
 from zmqnode.sim.explorer import Scenario, explore, scenarios
 
 from .authority_mutants import MUTANTS, Mutant
@@ -47,3 +50,23 @@ def test_a_violation_names_the_blocks_that_lead_to_it(monkeypatch: pytest.Monkey
     assert violation.scenario == "three members"
     assert violation.trace[0].startswith("block after")
     assert any("handover planned n0 a>b epoch 0" in step for step in violation.trace)
+
+
+def test_the_command_says_what_was_seen(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["sim", "explore", "--instances", "2", "--operations", "1", "--json"]
+    assert main(words) == 0
+    said = json.loads(capsys.readouterr().out)
+    keys = ["v", "ok", "states", "transitions", "complete", "violations", "seconds"]
+    assert list(said) == keys
+    assert (said["ok"], said["complete"], said["violations"]) == (True, True, [])
+
+
+def test_the_command_says_what_breaks(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mutant = next(one for one in MUTANTS if one.name == "no return")
+    mutant.loosen(lambda module, name, new: monkeypatch.setattr(module, name, new))
+    assert main(["sim", "explore", "--instances", "2", "--operations", "1", "--json"]) == 1
+    said = json.loads(capsys.readouterr().out)
+    assert (said["ok"], said["complete"]) == (False, False)
+    assert list(said["violations"][0]) == ["scenario", "property", "message", "trace"]
