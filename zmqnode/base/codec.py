@@ -180,10 +180,7 @@ def _check(value: object, depth: int) -> None:
     if depth >= DEPTH_MAX:
         raise Malformed("nested too deep")
     if kind is list:
-        depth += 1
-        for item in typing.cast("list[object]", value):
-            if type(item) not in _LEAVES:
-                _check(item, depth)
+        _check_items(typing.cast("list[object]", value), depth + 1)
         return
     if kind is dict:
         before: bytes | None = None
@@ -197,6 +194,18 @@ def _check(value: object, depth: int) -> None:
             _check(item, depth + 1)
         return
     raise Malformed(f"{kind.__name__} is not used")
+
+
+def _check_items(items: list[object], depth: int) -> None:
+    """As :func:`_check` of each; seals are lists of lists, so those are not handed to it."""
+    for item in items:
+        kind = type(item)
+        if kind in _LEAVES:
+            continue
+        if kind is list and depth < DEPTH_MAX:
+            _check_items(typing.cast("list[object]", item), depth + 1)
+        else:
+            _check(item, depth)
 
 
 # Messages: dataclasses with a tag.
