@@ -7,7 +7,7 @@ import pickle
 
 import pytest
 
-from zmqnode.base.query import failed
+from zmqnode.base.query import failed, told
 from zmqnode.errors import (
     BY_EXIT_CODE,
     Broken,
@@ -103,3 +103,20 @@ def test_malformed_is_the_remotes_fault_and_no_error_for_callers() -> None:
     assert issubclass(Malformed, ValueError)
     assert not issubclass(Malformed, ZmqnodeError)
     assert str(pickle.loads(pickle.dumps(Malformed("x")))) == "x"  # noqa: S301 - our own bytes
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"operations": [[] for _ in range(200_000)]},
+        {"deep": [[[[[[[[[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]]]]]]]]]},
+        {"text": "\ud800"},
+    ],
+    ids=["many", "deep", "surrogate"],
+)
+def test_what_cannot_be_told_is_refused(body: dict[str, object]) -> None:
+    """Goal: senders fill blocks and apps fill states; neither stops the node that shows them."""
+    with pytest.raises(Refused) as refused:
+        told(body)
+    assert refused.value.code == "query_failed"
+    assert len(refused.value.message) < 200

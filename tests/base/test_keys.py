@@ -31,6 +31,7 @@ from zmqnode.base.keys import (
     verify,
 )
 from zmqnode.base.signing import Domain, Signer
+from zmqnode.config.secret import redact
 from zmqnode.errors import Invalid
 
 PRIVATE_TEXT = "KyfqCLSEyfUhskZ63WtVH3m3pGgnurFHuTgkgu73Pgyjf8sxbp8Rmpr"
@@ -425,3 +426,10 @@ def test_a_signature_of_another_length_does_not_hold(size: int) -> None:
     assert not verify(KEY.public, b"data", (signature * 2)[:size])
     assert not verify(KEY.public, signature[63:] + b"data", signature[:63])
     assert not verify(KEY.public, b"ata", signature + b"d")
+
+
+def test_a_private_key_within_a_longer_word_is_redacted() -> None:
+    """Goal: a key typed into its neighbour is not shown by messages that quote what was given."""
+    for text in (f"{SECRET}sas", f"A{PRIVATE_TEXT}", f"x={PRIVATE_TEXT},", f"KK{SECRET}LL"):
+        assert SECRET[:20] not in redact(text)
+    assert redact(PUBLIC_TEXT) == PUBLIC_TEXT

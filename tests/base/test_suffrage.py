@@ -10,8 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.vectors.samples import SUFFRAGE, key
+from zmqnode.base.codec import pack
+from zmqnode.base.genesis import MEMBER_PREFIX, member_entries, read_member
 from zmqnode.base.keys import Address
 from zmqnode.base.suffrage import MEMBERS_MAX, Member, Suffrage, quorum, tolerated
+from zmqnode.errors import Malformed
 
 
 def member(index: int, **change: Any) -> Member:
@@ -120,3 +123,41 @@ def test_suffrages_are_equal_by_their_members() -> None:
     assert hash(again) == hash(SUFFRAGE)
     assert again != Suffrage(members=SUFFRAGE.members[:3])
     assert again != SUFFRAGE.members
+
+
+# Members as system state.
+
+ROW = [key(1).public, key(2).public, 3, "tcp://x:1"]
+
+
+def test_members_are_system_state_that_no_application_can_write() -> None:
+    entries = member_entries(SUFFRAGE)
+    assert [read_member(k, v) for k, v in entries.items()] == list(SUFFRAGE.members)
+    assert all(k.startswith(b"s") for k in entries)
+
+
+@pytest.mark.parametrize(
+    ("name", "row"),
+    [
+        (b"n0sas", ROW[:3]),
+        (b"n0sas", [*ROW, None]),
+        (b"n0sas", [ROW[0][:31], *ROW[1:]]),
+        (b"n0sas", [ROW[0], ROW[1] + b"x", *ROW[2:]]),
+        (b"n0sas", [*ROW[:2], True, ROW[3]]),
+        (b"n0sas", [*ROW[:2], "3", ROW[3]]),
+        (b"n0sas", [*ROW[:3], b"tcp://x:1"]),
+        (b"n0sas", {}),
+        (b"n0", ROW),
+        (b"", ROW),
+        (b"n0sas\x00", ROW),
+        (b"\xff\xfesas", ROW),
+    ],
+    ids=repr,
+)
+def test_what_is_no_member_is_malformed(name: bytes, row: object) -> None:
+    """Goal: never another exception, whatever a damaged store or a peer's snapshot holds."""
+    assert read_member(MEMBER_PREFIX + b"n0sas", pack(ROW)).epoch == 3
+    with pytest.raises(Malformed):
+        read_member(MEMBER_PREFIX + name, pack(row))
+    with pytest.raises(Malformed):
+        read_member(b"amember/n0sas", pack(ROW))

@@ -16,7 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from zmqnode.base.keys import PRIVATE_SUFFIX, PrivateKey, looks_private, parse_private
+from zmqnode.base.keys import (
+    PRIVATE_SUFFIX,
+    PrivateKey,
+    holds_private,
+    looks_private,
+    parse_private,
+)
 from zmqnode.config.limits import SECRET_BYTES_MAX
 from zmqnode.errors import Invalid
 
@@ -164,7 +170,7 @@ def read_secret_file(path: Path, *, closed: bool = True) -> str:
 
 def redact(text: str) -> str:
     """The text with every private key in it replaced; for messages that quote what was given."""
-    return _KEY_LIKE.sub(lambda found: HIDDEN if looks_private(found[0]) else found[0], text)
+    return _KEY_LIKE.sub(lambda found: HIDDEN if holds_private(found[0]) else found[0], text)
 
 
 def write_secret_file(path: Path, text: str) -> None:
