@@ -121,7 +121,7 @@ class Break:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportEvidence:
-    """Two things one instance must not both have signed; at most one per (instance, point, stage)."""
+    """Two things one instance must not both have signed; one per (instance, point, stage)."""
 
     first: object
     second: object

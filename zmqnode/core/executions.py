@@ -13,7 +13,7 @@ from zmqnode.core.votes import HeightVotes
 
 
 def may_execute(votes: HeightVotes, vid: Hash, pr: int) -> bool:
-    """D7: what died inside is executed again in a later round only, and not if round ``pr`` drew."""
+    """D7: what died inside runs again in a later round only, and not if round ``pr`` drew."""
     died = votes.died.get(vid)
     if died is None:
         return True

@@ -10,15 +10,16 @@ from __future__ import annotations
 from zmqnode.base.ballot import Fact
 from zmqnode.base.exchange import LastBallotAnswer, LastBallotWanted, sign_last_ballot
 from zmqnode.base.hashes import Hash
-from zmqnode.base.keys import Address
+from zmqnode.base.keys import Address, PublicKey
 from zmqnode.core.effects import Answer, Ask
 from zmqnode.core.kernel import Kernel
 from zmqnode.core.values import Values
 from zmqnode.core.voter import position
 
 STALE_WAY_OUT = (
-    "this data folder is older than the instance's last vote (an old backup, a lost tail, or a second copy "
-    "is running): stop it and bring a copy with an empty data folder in as the address's new instance"
+    "this data folder is older than the instance's last vote (an old backup, a lost tail, or a "
+    "second copy is running): stop it and bring a copy with an empty data folder in as the "
+    "address's new instance"
 )
 
 
@@ -37,11 +38,11 @@ class Joining:
         others = [a for a in self.answers if a in suffrage.by_address]
         return len(others) >= suffrage.q - 1
 
-    def ask(self) -> None:
-        """Ask every connected member that has not answered."""
+    def ask(self, only: PublicKey | None = None) -> None:
+        """Ask every connected member that has not answered, or the one just connected."""
         request = LastBallotWanted(instance=self.kernel.own, nonce=self.nonce)
         for instance, address in self.kernel.members.links.items():
-            if address not in self.answers:
+            if address not in self.answers and only in (None, instance):
                 self.kernel.emit(Ask(instance=instance, request=request))
 
     def serve(self, route: object, wanted: LastBallotWanted) -> None:

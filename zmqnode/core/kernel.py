@@ -117,7 +117,7 @@ class Kernel:
         self._records.append(Record(record=record, sync=sync))
 
     def execute(self, parent: Hash, value: Value, seals: tuple[Seal, ...]) -> None:
-        """Run a value on the state after ``parent``, unless that is under way: its result will do."""
+        """Run a value on the state after ``parent``, unless that is under way already."""
         key = (parent, value.hash)
         if key not in self._running:
             self._running[key] = None
@@ -171,7 +171,7 @@ class Kernel:
     def check_voteproof(
         self, vp: Voteproof, suffrage: Suffrage, known: dict[Address, Ballot] | None = None
     ) -> bool:
-        """Whether a voteproof holds; signatures of ``known`` verified ballots cost nothing again."""
+        """Whether a voteproof holds; those of ``known`` verified ballots are not checked again."""
         if len(vp.signatures) < suffrage.q:
             return False
         for address, signature in vp.signatures:

@@ -165,7 +165,7 @@ class Members:
             seen.failed_tip = 0
 
     def resting(self, instance: PublicKey, now_ms: int) -> int:
-        """How long not to ask it again, in ms: what failed is not repeated at the speed of the wire."""
+        """How long not to ask it again, in ms: no failure is repeated at the speed of the wire."""
         seen = self.instances.get(instance)
         if seen is None or seen.failed_ms is None:
             return 0

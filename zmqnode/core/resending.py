@@ -131,7 +131,7 @@ class Resending:
         return True
 
     def wanted_values(self, votes: HeightVotes) -> list[Hash]:
-        """Values this node has reason to hold: proposed here, certified here, or to propose again."""
+        """Values this node has reason to hold: proposed, certified, or to propose again."""
         wanted: dict[Hash, None] = {}
         here = votes.here
         if here.proposal is not None and votes.verdicts.get(here.proposal.value.hash, True):

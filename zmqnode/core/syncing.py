@@ -204,7 +204,7 @@ class Syncing:
         kernel.execute(tip.hash, item.value, item.seals)
 
     def proven(self, item: Waiting) -> bool:
-        """Whether it follows the tip, and its voteproof and the seals of a peer's copy are signed."""
+        """Whether it follows the tip, and voteproof and seals of a peer's copy are signed."""
         tip = self.kernel.chain.tip
         if item.value.parent != tip.hash:
             return False

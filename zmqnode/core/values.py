@@ -38,7 +38,7 @@ class Accepts:
 
 
 class Values:
-    """Builds fresh values and judges those of others; keeps the ACCEPTs of the newest two heights."""
+    """Builds fresh values, judges those of others; keeps the ACCEPTs of the newest two heights."""
 
     def __init__(self, kernel: Kernel) -> None:
         self.kernel = kernel
@@ -77,7 +77,7 @@ class Values:
             self._check(height, accepts)
 
     def _of(self, height: int) -> Accepts | None:
-        """The ACCEPTs of one of the newest two heights, after a restart from its stored voteproof."""
+        """The ACCEPTs of one of the newest two heights; after a restart from its stored VP."""
         found = self._accepts.get(height)
         chain = self.kernel.chain
         if found is None and height > chain.tip.height - 2:
@@ -158,7 +158,7 @@ class Values:
         return found
 
     def genuine(self, seal: Seal) -> bool:
-        """Whether a served block's seal is signed: its hash, which the block names, does not say so."""
+        """Whether a served block's seal is signed: the hash that names it does not say so."""
         known = self.kernel.pool.get(seal.hash)
         if known is not None and known.data == seal.data:
             return True

@@ -24,7 +24,7 @@ def position(fact: Fact) -> Position:
 
 
 class Diverged(Exception):
-    """Executing a value again gave another block than the one signed for (D2); never caught lightly."""
+    """Executing a value again gave another block than the one signed for (D2)."""
 
 
 class Voter:
