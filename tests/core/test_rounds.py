@@ -279,6 +279,17 @@ def test_r2_a_justified_proposal_of_a_later_round_gets_init(four: Members, node:
     assert facts(node.hear(proposal)) == [init_fact(point(1, 2), value.hash)]
 
 
+def test_r2_a_justification_that_decides_the_height_ends_it(four: Members, node: Node) -> None:
+    """A leader may put anything into J; the first certificate here leaves no height for the next."""
+    value = four.value(four.genesis)
+    node.hear(four.proposal(1, 0, value))
+    node.executes(value)
+    vp = four.accept_vp(1, 0, value, (1, 2, 3))
+    reasons = [vp, four.draw_vp(1, 0), four.accept_vp(1, 0, value)]
+    effects = node.hear(four.proposal(2, 1, value, reasons=reasons, pr=0))
+    assert commits(effects) == [1]
+
+
 def test_r2_missing_seals_are_pulled_from_the_leader_and_waited_for(
     four: Members, node: Node
 ) -> None:

@@ -198,13 +198,13 @@ def suffrage(state: Authority, height: int) -> Suffrage:
     return Suffrage(members=members)
 
 
-def is_spent(state: Authority, height: int, key: PublicKey) -> bool:
-    """Whether a key can never be entitled again, after block ``height``, the newest.
+def is_spent(state: Authority, height: int, address: Address, key: PublicKey) -> bool:
+    """Whether a key of an address can never be entitled again, after block ``height``, the newest.
 
-    Its holder then deletes it and makes a new one.
+    Its holder then deletes it and makes a new one. Cancelled counts at its own address only: other
+    identities may cancel what they like, the vote of this address can still go to it.
     """
-    cancelled = any(key in one.keys for one in state.cancelled)
-    if not cancelled and not state.is_used(key):
+    if not state.is_used(key) and key not in state.cancelled_keys(address):
         return False
     for ahead in range(ACTIVATION_LAG + 1):
         if key in suffrage(state, height + ahead).by_instance:

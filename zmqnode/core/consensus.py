@@ -15,29 +15,28 @@ from collections.abc import Callable
 from zmqnode.base.ballot import Ballot, Fact, accept_fact, draw_fact, init_fact
 from zmqnode.base.hashes import Hash
 from zmqnode.base.point import Stage
-from zmqnode.base.proposal import FRESH, Proposal, Value
+from zmqnode.base.proposal import FRESH, Value
 from zmqnode.base.suffrage import Member
 from zmqnode.base.voteproof import Voteproof
 from zmqnode.core.authority import due_ms
 from zmqnode.core.effects import Publish
 from zmqnode.core.events import Executed
 from zmqnode.core.executions import Executions, may_execute
-from zmqnode.core.intake import has_work, second_ballot, second_proposal
+from zmqnode.core.intake import has_work, sample_delay
 from zmqnode.core.justification import justified
 from zmqnode.core.kernel import Kernel, Timer
 from zmqnode.core.records import BallotSigned, CertificateHeld
 from zmqnode.core.values import Values, Verdict
 from zmqnode.core.voter import Diverged
 from zmqnode.core.votes import HeightVotes
-from zmqnode.core.world import ROUNDS_AHEAD_MAX
 
 DRIFTED_WAY_OUT = (
-    "executing a value again gave another block than the one this node signed for (see the divergence "
-    "report): start the version that signed"
+    "executing a value again gave another block than the one this node signed for "
+    "(see the divergence report): start the version that signed"
 )
 DIVERGED_WAY_OUT = (
-    "compare the divergence report with another node; start the version that agrees with the network, "
-    "the node resumes when executing the block again gives its hash"
+    "compare the divergence report with another node; start the version that agrees with the "
+    "network, the node resumes when executing the block again gives its hash"
 )
 
 
@@ -119,7 +118,7 @@ class Consensus:
         votes.started_ms = kernel.now_ms
         kernel.stop_timer(Timer.WORK, Timer.TIP)
         leader = self.leader()
-        votes.leader_skipped = leader.instance != kernel.own and self.absent(leader)
+        votes.leader_skipped = self.values.absent(leader, votes.height)
         wait_ms = timing.leader_ms(round_)
         if with_leader and votes.here.proposal is None:
             kernel.set_timer(Timer.LEADER, 0 if votes.leader_skipped else wait_ms)
@@ -133,15 +132,6 @@ class Consensus:
             self.give_up()
         self.join_draws()
 
-    def absent(self, leader: Member) -> bool:
-        """Whether a leader is not waited for; late ballots are checked before it is held for dead."""
-        votes, kernel = self.votes, self.kernel
-        assert votes is not None
-        if not kernel.members.absent(leader.address, votes.height, kernel.now_ms):
-            return False
-        self.values.check_late()
-        return kernel.members.absent(leader.address, votes.height, kernel.now_ms)
-
     def leader(self) -> Member:
         """Who proposes at the point this node is at."""
         votes = self.votes
@@ -149,45 +139,6 @@ class Consensus:
         return self.kernel.chain.leader(votes.height, votes.round)
 
     # R2: proposals.
-
-    def take_proposal(self, proposal: Proposal) -> None:
-        """A proposal of this height: the first of its round by its leader is kept."""
-        votes, kernel = self.votes, self.kernel
-        assert votes is not None and proposal.height == votes.height
-        if proposal.round > votes.round + ROUNDS_AHEAD_MAX:
-            return
-        leader = kernel.chain.leader(proposal.height, proposal.round)
-        if (proposal.address, proposal.instance) != (leader.address, leader.instance):
-            kernel.bump("foreign_proposal")
-            return
-        if proposal.epoch != leader.epoch or proposal.value.parent != votes.parent.hash:
-            return  # R11: on another parent it counts as not sent.
-        at = votes.at(proposal.round)
-        if at.proposal is not None:
-            if at.proposal.signature != proposal.signature:
-                if second_proposal(kernel, at.proposal, proposal):
-                    self.take_content(proposal)
-            return
-        if not proposal.verified(kernel.config.domain, kernel.config.verify):
-            kernel.bump("bad_signature")
-            return
-        at.proposal = proposal
-        votes.values.setdefault(proposal.value.hash, proposal.value)
-        kernel.members.saw(proposal.address, proposal.height, kernel.now_ms)
-        for vp in proposal.justification:
-            if vp.fact.height == proposal.height:
-                self.take_voteproof(vp)
-        if self.votes is votes:
-            self.proposal_arrived(proposal.round)
-
-    def take_content(self, proposal: Proposal) -> None:
-        """A leader's second proposal: its value is taken if the round's INIT VP names it (R3)."""
-        votes = self.votes
-        assert votes is not None
-        vp, value = votes.at(proposal.round).init_vp, proposal.value
-        if vp is not None and vp.fact.value == value.hash and value.hash not in votes.values:
-            votes.values[value.hash] = value
-            self.consider()
 
     def proposal_arrived(self, round_: int) -> None:
         """The proposal of a round is here: round 0 has work, the current round can be judged."""
@@ -276,33 +227,6 @@ class Consensus:
         self.leave()
         self.kernel.break_down(cause, way_out)
 
-    def take_ballot(self, ballot: Ballot) -> None:
-        """A ballot of this height from somebody: check it if it can still matter, count it."""
-        votes, kernel = self.votes, self.kernel
-        assert votes is not None
-        fact = ballot.fact
-        if fact.round > votes.round + ROUNDS_AHEAD_MAX:
-            return
-        at = votes.at(fact.round)
-        held = at.ballots(fact.stage).get(ballot.address)
-        if held is not None:
-            if held.fact != fact and (ballot.address, fact.stage) not in at.convicted:
-                second_ballot(kernel, votes, held, ballot)
-            return
-        if at.settled(fact.stage):
-            if fact.stage is Stage.INIT:
-                return
-            accept = at.accept_vp
-            if accept is None or accept.fact != fact:
-                return
-        if not kernel.check_ballot(ballot, votes.suffrage):
-            return
-        kernel.members.take_ballot(ballot, kernel.now_ms)
-        self.count(ballot)
-        if self.votes is votes:
-            votes.work = True
-            self.work_arrived()
-
     def count(self, ballot: Ballot) -> None:
         """Add a verified ballot; act on the certificate it completes."""
         votes = self.votes
@@ -315,22 +239,11 @@ class Consensus:
         vp = at.count(fact, votes.suffrage)
         if vp is not None:
             if fact.stage is Stage.INIT:
-                self.sample_delay(fact.round)
+                sample_delay(self.kernel, votes, fact.round)
             at.keep(vp)
             self.certified(vp)
         elif fact.draw and fact.round == votes.round:
             self.join_draws()
-
-    def sample_delay(self, round_: int) -> None:
-        """D follows the time from the start of the round's timers to its q-th INIT."""
-        votes, kernel = self.votes, self.kernel
-        assert votes is not None
-        if (
-            round_ == votes.round
-            and votes.started_ms is not None
-            and votes.here.proposal is not None
-        ):
-            kernel.timing.delay.add(kernel.now_ms - votes.started_ms)
 
     def join_draws(self) -> None:
         """The leader's own DRAW, or f+1 DRAWs, are joined by who holds no valid proposal."""
@@ -346,21 +259,6 @@ class Consensus:
             self.give_up()
 
     # Certificates: R3, R5, R7.
-
-    def take_voteproof(self, vp: Voteproof) -> None:
-        """A certificate of this height, of any round (R9)."""
-        votes = self.votes
-        assert votes is not None and vp.fact.height == votes.height
-        known = votes.rounds.get(vp.fact.round)
-        if known is not None and known.holds(vp.fact):
-            return
-        held = known.ballots(vp.fact.stage) if known is not None else None
-        if not self.kernel.check_voteproof(vp, votes.suffrage, held):
-            return
-        at = votes.at(vp.fact.round)
-        at.keep(vp)
-        self.kernel.members.take_voteproof(vp, votes.suffrage, self.kernel.now_ms)
-        self.certified(vp)
 
     def certified(self, vp: Voteproof) -> None:
         """A valid certificate of this height, kept just now."""
@@ -518,7 +416,7 @@ class Consensus:
         if voter.ballot(height, round_, Stage.ACCEPT) is not None:
             return
         if voter.block(vp.fact.value) not in (None, vp.fact.block):
-            return  # D2: a version before this one signed another result; only its ACCEPT is missing.
+            return  # D2: an earlier version signed another result; only its ACCEPT is missing.
         # D3: what the ACCEPT rests on is durable on its sync; here the ACCEPT VP itself.
         self.kernel.record(CertificateHeld(voteproof=vp), sync=False)
         if voter.ballot(height, round_, Stage.INIT) is None:

@@ -1,4 +1,4 @@
-"""Small questions about what came in: is there work, is this evidence."""
+"""Small questions about what came in: is there work, how long did it take, is it evidence."""
 
 from __future__ import annotations
 
@@ -25,6 +25,13 @@ def has_work(kernel: Kernel, votes: HeightVotes) -> bool:
     if empty_ms and since_ms >= empty_ms:
         return True
     return kernel.pool.system_work(kernel.chain, kernel.clock_ms)
+
+
+def sample_delay(kernel: Kernel, votes: HeightVotes, round_: int) -> None:
+    """D follows the time from the start of the round's timers to its q-th INIT."""
+    here = round_ == votes.round and votes.here.proposal is not None
+    if here and votes.started_ms is not None:
+        kernel.timing.delay.add(kernel.now_ms - votes.started_ms)
 
 
 def second_ballot(kernel: Kernel, votes: HeightVotes, first: Ballot, second: Ballot) -> None:

@@ -12,6 +12,7 @@ from zmqnode.base.hashes import Hash
 from zmqnode.base.keys import Address, Signature
 from zmqnode.base.proposal import Value
 from zmqnode.base.seal import Seal
+from zmqnode.base.suffrage import Member
 from zmqnode.base.system import system_operations
 from zmqnode.base.voteproof import Voteproof, certify
 from zmqnode.core.authority import Authority, Ineffective, take_operations
@@ -75,6 +76,16 @@ class Values:
         """Check the late ACCEPTs now: they are signs of life, and answers to D6."""
         for height, accepts in self._accepts.items():
             self._check(height, accepts)
+
+    def absent(self, leader: Member, height: int) -> bool:
+        """Whether a leader is not waited for; late ballots are checked before that."""
+        kernel = self.kernel
+        if leader.instance == kernel.own:
+            return False
+        if not kernel.members.absent(leader.address, height, kernel.now_ms):
+            return False
+        self.check_late()
+        return kernel.members.absent(leader.address, height, kernel.now_ms)
 
     def _of(self, height: int) -> Accepts | None:
         """The ACCEPTs of one of the newest two heights; after a restart from its stored VP."""

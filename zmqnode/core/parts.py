@@ -1,0 +1,50 @@
+"""The parts of one machine, and what they share about the height and the one after it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from zmqnode.base.keys import PublicKey
+from zmqnode.base.voteproof import Voteproof
+from zmqnode.core.boot import Restored, restore
+from zmqnode.core.consensus import Consensus
+from zmqnode.core.events import Executed
+from zmqnode.core.joining import Joining
+from zmqnode.core.kernel import Kernel
+from zmqnode.core.leading import Leading
+from zmqnode.core.records import Recovery
+from zmqnode.core.resending import Resending
+from zmqnode.core.syncing import Syncing
+from zmqnode.core.taking import Taking
+from zmqnode.core.values import Values
+from zmqnode.core.votes import HeightVotes, RoundVotes
+
+
+class Parts:
+    """Made once, at boot; only the machine and its parts touch it, inside a step."""
+
+    def __init__(
+        self,
+        kernel: Kernel,
+        recovery: Recovery,
+        commit: Callable[[Executed, Voteproof], None],
+        diverged: Callable[[Voteproof], None],
+    ) -> None:
+        self.kernel = kernel
+        self.values = Values(kernel)
+        self.consensus = Consensus(kernel, self.values, commit)
+        self.taking = Taking(kernel, self.consensus)
+        self.leading = Leading(kernel, self.values, self.consensus)
+        self.resending = Resending(kernel, self.values, self.consensus)
+        self.syncing = Syncing(kernel, self.values, commit)
+        self.joining = Joining(kernel, self.values, recovery.nonce)
+        self.consensus.propose = self.leading.propose
+        self.consensus.pull = self.resending.pull
+        self.syncing.diverged = diverged
+        self.next_rounds: dict[int, RoundVotes] = {}  # Of the next height (R9).
+        self.ahead: dict[str, int] = {}  # Who was seen two heights on (R10).
+        self.proof: tuple[int, PublicKey] | None = None  # Who sent the ACCEPT VP of this height.
+        self.behind_ms: int | None = None
+        self.paused: HeightVotes | None = None  # The height left for SYNCING.
+        self.stopping = False
+        self.restored: Restored | None = restore(kernel, recovery, self.syncing)
