@@ -76,7 +76,7 @@ async def measured(
                 place = Place(folder=folder / row.name, nodes=nodes, scale=scale or Scale())
                 figure = await row.measure(place)
                 figures[row.name].append(figure)
-                tell(f"run {run}/{runs}: {row.name} {figure.value:.4g} {row.unit}")
+                tell(f"run {run}/{runs}: {row.name} {rounded(figure.value):g} {row.unit}")
     level = statistics.median(floors)
     return {
         "machine": machine,
