@@ -308,15 +308,15 @@ def test_a_returned_handover_cools_its_own_mode_at_its_own_address() -> None:
 def test_spent_is_said_once_nothing_can_bring_a_key_back() -> None:
     world = World()
     old, new = world.key("n0.a"), world.key("n0.b")
-    assert not is_spent(world.state, world.height, new)  # Never used.
+    assert not is_spent(world.state, world.height, address(0), new)  # Never used.
     world.block(world.planned("n0.b"))
     g = world.height
     world.reach(g + 2)
     assert world.voter(g + 2) == ("n0.b", 1)
-    assert not is_spent(world.state, world.height, old)  # The vote may return to it.
+    assert not is_spent(world.state, world.height, address(0), old)  # The vote may return to it.
     world.block(world.ack())
-    assert is_spent(world.state, world.height, old)
-    assert not is_spent(world.state, world.height, new)
+    assert is_spent(world.state, world.height, address(0), old)
+    assert not is_spent(world.state, world.height, address(0), new)
 
 
 def test_after_a_return_the_new_key_is_spent_when_it_has_no_height_left() -> None:
@@ -325,9 +325,11 @@ def test_after_a_return_the_new_key_is_spent_when_it_has_no_height_left() -> Non
     world.blocks(2)
     world.blocks(4, dt=500)
     k, new = world.height, world.key("n0.b")
-    assert [is_spent(world.state, world.height, new)] == [False]  # Votes at k and k + 1.
+    assert [is_spent(world.state, world.height, address(0), new)] == [
+        False
+    ]  # Votes at k and k + 1.
     world.block()
-    assert not is_spent(world.state, world.height, new)
+    assert not is_spent(world.state, world.height, address(0), new)
     world.block()
-    assert world.height == k + 2 and is_spent(world.state, world.height, new)
-    assert not is_spent(world.state, world.height, world.key("n0.a"))
+    assert world.height == k + 2 and is_spent(world.state, world.height, address(0), new)
+    assert not is_spent(world.state, world.height, address(0), world.key("n0.a"))

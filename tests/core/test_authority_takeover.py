@@ -136,7 +136,7 @@ def test_a_takeover_without_ack_stays() -> None:
     world.blocks(3)
     assert world.block(dt=2_000) == ["closed"]
     assert world.decided() == ("n0.b", 1)
-    assert is_spent(world.state, world.height, world.key("n0.a"))
+    assert is_spent(world.state, world.height, address(0), world.key("n0.a"))
     world.blocks(2)
     assert world.code(world.planned("n0.c")) is None  # It can itself be replaced.
     assert world.code(world.takeover("n0.c")) == "handover_cooldown"
@@ -184,7 +184,7 @@ def test_the_key_of_a_vetoed_takeover_is_used() -> None:
     world.block(world.veto())
     world.blocks(2, dt=5_000)
     assert world.code(world.takeover("n0.b")) == "not_standby"
-    assert is_spent(world.state, world.height, world.key("n0.b"))
+    assert is_spent(world.state, world.height, address(0), world.key("n0.b"))
 
 
 # Forced.
@@ -367,7 +367,16 @@ def test_a_cancel_before_the_commit_keeps_the_key_out() -> None:
     assert [world.code(one) for one in handovers] == ["cancelled"] * 3
     assert world.code(world.cancel("n0.b")) == "too_late"
     assert world.code(world.planned("n0.b", 1)) is None  # At this address only.
-    assert is_spent(world.state, world.height, world.key("n0.b"))
+    assert is_spent(world.state, world.height, address(0), world.key("n0.b"))
+
+
+def test_nobody_can_make_a_copy_of_another_address_delete_its_key() -> None:
+    """Goal: a cancel counts at its own address. Method: n1's identity cancels n0's standby."""
+    world = World()
+    world.block(sign_cancel(address(1), 0, world.key("n0.b"), world.signer("n1")))
+    assert is_spent(world.state, world.height, address(1), world.key("n0.b"))
+    assert not is_spent(world.state, world.height, address(0), world.key("n0.b"))
+    assert world.code(world.planned("n0.b")) is None
 
 
 def test_a_cancel_ends_a_pending_takeover_the_closing_block_included() -> None:

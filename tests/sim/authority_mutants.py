@@ -314,7 +314,7 @@ MUTANTS = (
     Mutant(
         name="cooldown of another mode",
         loosen=blocks.cooldown_of_another_mode,
-        caught_by=("judge",),
+        caught_by=("twin", "judge"),
     ),
     Mutant(
         name="cooldown after an ack",

@@ -260,9 +260,9 @@ def cooldown_after_an_ack(patch: Patch) -> None:
 def spent_though_it_may_return(patch: Patch) -> None:
     true = authority_state.is_spent
 
-    def is_spent(state: Authority, height: int, key: Any) -> bool:
+    def is_spent(state: Authority, height: int, address: Any, key: Any) -> bool:
         forced = tuple(replace(one, mode=Mode.FORCED) for one in state.sessions)
-        return true(replace(state, sessions=forced), height, key)
+        return true(replace(state, sessions=forced), height, address, key)
 
     patch(authority_state, "is_spent", is_spent)
 
@@ -272,14 +272,14 @@ def spent_though_it_will_act(patch: Patch) -> None:
     patch(
         authority_state,
         "is_spent",
-        lambda state, height, key: true(replace(state, sessions=()), height, key),
+        lambda state, height, address, key: true(replace(state, sessions=()), height, address, key),
     )
 
 
 def spent_for_one_height(patch: Patch) -> None:
     """Only suffrage(b) is asked."""
 
-    def is_spent(state: Authority, height: int, key: Any) -> bool:
+    def is_spent(state: Authority, height: int, address: Any, key: Any) -> bool:
         if key in authority_state.suffrage(state, height).by_instance:
             return False
         named = any(key in (one.new_instance, one.old_instance) for one in state.sessions)

@@ -56,8 +56,8 @@ def scenarios(instances: int = 3, operations: int = 2) -> tuple[Scenario, ...]:
         Scenario(
             name="lagging copies",
             n=3,
-            instances=(2,),
-            operations=1,
+            instances=one,
+            operations=operations,
             cancels=False,
             pairs=False,
             lagging=True,

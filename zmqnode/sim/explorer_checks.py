@@ -113,9 +113,10 @@ class Checks:
 
     def _spent(self, taken: Taken, member: int, now: tuple[Voter, ...]) -> Iterator[Finding]:
         """A spent key that was used is never entitled again, so its holder may delete it."""
+        address = self.actors.founding.members[member].address
         for name in sorted(taken.world[member].named):
             key = self.actors.key(member, name)
-            if not authority_state.is_spent(taken.before, BASE_HEIGHT, key):
+            if not authority_state.is_spent(taken.before, BASE_HEIGHT, address, key):
                 continue
             waits = any(
                 key == one.new_instance or (key == one.old_instance and one.mode is Mode.PLANNED)
