@@ -8,7 +8,12 @@ import pytest
 from tests.app.bench import SEAL, SENDER, Bench, Body, Failing
 from zmqnode.app import App, Context, Execution, Reject, Unexecutable
 from zmqnode.app.application import REASON_CHARS_MAX
-from zmqnode.app.execution import EVENT_NAME_CHARS_MAX, EVENTS_BYTES_MAX, EVENTS_MAX
+from zmqnode.app.execution import (
+    BLOCK_EVENTS_BYTES_MAX,
+    EVENT_NAME_CHARS_MAX,
+    EVENTS_BYTES_MAX,
+    EVENTS_MAX,
+)
 from zmqnode.app.state import STATE_KEY_BYTES_MAX, STATE_VALUE_BYTES_MAX
 from zmqnode.base.codec import pack, pack_sorted, unpack
 from zmqnode.base.hashes import Hash
@@ -327,6 +332,17 @@ def test_the_bounds_of_events_are_those_of_one_operation() -> None:
     bench = Bench()
     results = bench.run(*[times(EVENTS_MAX, 600)] * 3)
     assert [len(events) for _, _, events in results] == [EVENTS_MAX] * 3
+
+
+def test_the_events_of_a_block_fit_one_answer() -> None:
+    """Goal: a block that nodes cannot serve to each other cannot be made."""
+    bench = Bench()
+    each = EVENTS_BYTES_MAX - 100
+    fit = BLOCK_EVENTS_BYTES_MAX // each
+    results = bench.run(*[times(1, each)] * (fit + 2))
+    assert [ok for ok, _, _ in results] == [True] * fit + [False] * 2
+    assert results[-1] == (False, "ValueError", ())
+    assert bench.run(times(1, 10))[-1][0]  # What is small may still fit.
 
 
 def test_a_trace_names_what_each_operation_wrote() -> None:

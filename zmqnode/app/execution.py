@@ -32,6 +32,7 @@ from zmqnode.errors import Broken, Invalid
 
 EVENTS_MAX: Final = 100  # Of one operation.
 EVENTS_BYTES_MAX: Final = 65_536  # Of one operation, encoded.
+BLOCK_EVENTS_BYTES_MAX: Final = 1024 * 1024  # Of one block: it must fit one answer to a peer.
 EVENT_NAME_CHARS_MAX: Final = 64
 CAUSES_MAX: Final = 16  # Looked at of a chain of exceptions.
 
@@ -76,7 +77,16 @@ class Context:
     It belongs to one execution and is the same object for every operation of it.
     """
 
-    __slots__ = ("_emitted", "_emitted_bytes", "_height", "_seal", "_sender", "_state", "_time_ms")
+    __slots__ = (
+        "_block_bytes",
+        "_emitted",
+        "_emitted_bytes",
+        "_height",
+        "_seal",
+        "_sender",
+        "_state",
+        "_time_ms",
+    )
 
     def __init__(self, state: State, height: int, time_ms: int) -> None:
         self._state = state
@@ -86,6 +96,7 @@ class Context:
         self._sender: bytes = b""
         self._emitted: list[Event] = []
         self._emitted_bytes = 0
+        self._block_bytes = 0  # Of the events kept so far.
 
     @property
     def state(self) -> State:
@@ -120,7 +131,7 @@ class Context:
             data: values of any argument type.
         Raises:
             TypeError, ValueError: a value of another type; more than 100 events or 64 KiB of an
-                operation.
+                operation, or 1 MiB of a block.
         """
         if type(name) is not str:
             raise TypeError(f"an event's name must be str, not {type(name).__name__}")
@@ -130,6 +141,8 @@ class Context:
         self._emitted_bytes += len(pack(event))
         if len(self._emitted) >= EVENTS_MAX or self._emitted_bytes > EVENTS_BYTES_MAX:
             raise ValueError(f"more than {EVENTS_MAX} events or {EVENTS_BYTES_MAX} bytes of them")
+        if self._block_bytes + self._emitted_bytes > BLOCK_EVENTS_BYTES_MAX:
+            raise ValueError(f"more than {BLOCK_EVENTS_BYTES_MAX} bytes of events in a block")
         self._emitted.append(event)
 
 
@@ -249,6 +262,7 @@ class Execution:
                 overlay.update(pending)
                 pending.clear()
             if emitted:
+                context._block_bytes += context._emitted_bytes
                 keep((True, None, tuple(emitted)))
                 self._forget_events()
             else:

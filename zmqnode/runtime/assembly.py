@@ -23,6 +23,7 @@ from zmqnode.runtime.ledger import Ledger
 ANSWER_ROOM_BYTES = 2048 * KIB  # A pull answer: one block, its proofs and envelope.
 SEALS_ROOM_BYTES = 1024 * KIB
 DOOR_ROOM_BYTES = 4 * KIB
+VOTES_ROOM_BYTES = 512 * KIB
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +126,8 @@ def _limits(params: Params, *, local: bool) -> NetworkLimits:
     return NetworkLimits(
         door_bytes_max=params.seal_bytes_max + DOOR_ROOM_BYTES,
         peer_bytes_max=params.block_bytes_max + ANSWER_ROOM_BYTES,
+        # A proposal names up to block_operations_max seals by 34 bytes each, beside its voteproofs.
+        votes_bytes_max=40 * params.block_operations_max + VOTES_ROOM_BYTES,
         seals_bytes_max=params.seal_bytes_max + SEALS_ROOM_BYTES,
         door_messages_rate=None if local else NetworkLimits().door_messages_rate,
     )
