@@ -38,7 +38,7 @@ HINTS: Final[dict[str, str]] = {
     "pool_full": "send again a little later",
     "sender_quota": "wait for the seals on their way, then send again",
     "check_refused": "the application refuses this operation as it is",
-    "query_failed": "the application failed at this query; see the node's log",
+    "query_failed": "ask for less, or for something else; the application said no",
     "proof_invalid": "ask another node; this one's answer is not to be trusted",
 }
 """What to do where an error's place knows nothing better: each error has a hint."""

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.run import Shell
-from tests.network.conftest import free_ports
+from tests.ports import free_ports
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
