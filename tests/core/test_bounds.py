@@ -138,7 +138,7 @@ def test_more_blocks_than_asked_for_are_refused(four: Members) -> None:
 
 
 def test_a_live_member_was_heard_within_2_s(four: Members) -> None:
-    """Section 5: its status said JOINING or CONSENSUS, or its ballot came; the node itself always."""
+    """Section 5: by status (JOINING or CONSENSUS) or ballot; the node itself always."""
     node = Node(four)
     node.join()
     live = node.kernel.members.live

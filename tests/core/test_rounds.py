@@ -280,7 +280,7 @@ def test_r2_a_justified_proposal_of_a_later_round_gets_init(four: Members, node:
 
 
 def test_r2_a_justification_that_decides_the_height_ends_it(four: Members, node: Node) -> None:
-    """A leader may put anything into J; the first certificate here leaves no height for the next."""
+    """A leader may put anything into J; after the first certificate here no height is left."""
     value = four.value(four.genesis)
     node.hear(four.proposal(1, 0, value))
     node.executes(value)

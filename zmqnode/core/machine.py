@@ -180,9 +180,7 @@ class Machine:
         if kernel.deadlines.get(Timer.STATUS, 0) - kernel.now_ms > 50:
             kernel.set_timer(Timer.STATUS, 50)  # The new peer should not wait for the next one.
         if kernel.state is not NodeState.CONSENSUS and kernel.fault is None:
-            self.parts.joining.ask()
-
-    # What is heard.
+            self.parts.joining.ask(instance)
 
     # Requests and answers.
 

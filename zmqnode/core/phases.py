@@ -96,8 +96,10 @@ class Phases:
         self.parts.syncing.forget()
         kernel.enter_state(NodeState.CONSENSUS, "the members answered")
         self.begin_height(epoch)
-        self.parts.resending.resend()
-        self.parts.resending.ask_votes(self.parts.resending.peers())
+        self.parts.resending.resend()  # All ballots of the height (D3), if there is work.
+        votes = self.parts.consensus.votes
+        if votes is not None and votes.started_ms is None:
+            self.parts.resending.ask_votes(self.parts.resending.peers())
 
     def begin_height(self, epoch: int | None) -> None:
         kernel = self.kernel
