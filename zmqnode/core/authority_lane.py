@@ -43,6 +43,7 @@ class Lane:
 
     def __init__(self) -> None:
         self._held: dict[tuple[Address, type[SystemOperation]], Waiting] = {}
+        self._seals: dict[Hash, Seal] = {}
 
     def __len__(self) -> int:
         return len(self._held)
@@ -52,10 +53,7 @@ class Lane:
 
     def get(self, seal: Hash) -> Seal | None:
         """A waiting seal by its hash."""
-        for one in self._held.values():
-            if one.seal.hash == seal:
-                return one.seal
-        return None
+        return self._seals.get(seal)
 
     def add(
         self, seal: Seal, operation: SystemOperation, state: Authority, context: Context
@@ -75,7 +73,10 @@ class Lane:
         held = self._held.get(key)
         if held is not None and _age(held.seal) > _age(seal):
             return Refusal(code="already_exists", message="a newer one waits already")
+        if held is not None:
+            del self._seals[held.seal.hash]
         self._held[key] = Waiting(seal=seal, operation=operation)  # Keeps its place.
+        self._seals[seal.hash] = seal
         return None
 
     def prune(self, state: Authority, context: Context) -> None:
@@ -91,6 +92,7 @@ class Lane:
             gone = refusal is not None and refusal.lift is Lift.NEVER
             if gone or one.seal.created_at_ms < oldest_ms:
                 del self._held[key]
+                del self._seals[one.seal.hash]
 
     def choose(
         self, state: Authority, context: Context, without: Container[Hash] = ()
