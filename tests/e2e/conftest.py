@@ -39,7 +39,8 @@ def net_in(folder: Path) -> LocalNet:
 def net(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalNet]:
     """Four nodes for all tests of a module; they leave it as they found it."""
     net = net_in(tmp_path_factory.mktemp("e2e"))
-    net.do("up")
+    # Four blocks a second, so that waiting for blocks is short.
+    net.do("up", "--set", "params.empty_block_interval_ms=250")
     yield net
     net.end()
 

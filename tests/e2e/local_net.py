@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 
 from tests.e2e.answers import TESTNET, VERIFY
 from tests.e2e.script import Script
+from zmqnode import Client
 
 DEADLINE_SECONDS = 60.0
 
@@ -53,9 +55,41 @@ class LocalNet:
         nodes = json.loads((self.dir / "testnet.json").read_text())["nodes"]
         return [node["name"] for node in nodes]
 
+    def infos(self, *names: str) -> dict[str, Any]:
+        """NodeInfo of each, asked at once and within this process: a command costs 0.3 s."""
+
+        async def asked(client: Client) -> Any:
+            return await client.info()
+
+        return self.ask(asked, *names)
+
     def wait_height(self, height: int, *names: str) -> None:
-        for name in names or self.names():
-            self.script.json("wait", "height", height, "-t", name, "--timeout", "60s")
+        async def passed(client: Client) -> None:
+            await client.wait_height(height, timeout_ms=60_000)
+
+        self.ask(passed, *names)
+
+    def all_vote(self, *names: str) -> None:
+        """Until each of them votes and is where the others are."""
+
+        async def votes(client: Client) -> None:
+            await client.wait_state("CONSENSUS", timeout_ms=60_000)
+            await client.wait_synced(timeout_ms=60_000)
+
+        self.ask(votes, *names)
+
+    def ask(self, question: Callable[[Client], Awaitable[Any]], *names: str) -> dict[str, Any]:
+        """The same question to each of them (none: all), at once."""
+
+        async def one(name: str) -> Any:
+            async with Client(str(self.dir / name), timeout_ms=30_000) as client:
+                return await question(client)
+
+        async def every() -> dict[str, Any]:
+            asked = names or tuple(self.names())
+            return dict(zip(asked, await asyncio.gather(*map(one, asked)), strict=True))
+
+        return asyncio.run(every())
 
     def verify(self) -> dict[str, dict[str, Any]]:
         """Every node's chain is good, and equal at the height that all have."""
@@ -64,10 +98,11 @@ class LocalNet:
             for name in self.names()
         }
         lowest = min(answer["last_height"] for answer in answers.values())
-        same = {
-            name: self.script.json("block", "show", lowest, "-t", name)["block_hash"]
-            for name in self.names()
-        }
+
+        async def hash_there(client: Client) -> str:
+            return (await client.block(lowest)).block_hash
+
+        same = self.ask(hash_there)
         assert len(set(same.values())) == 1, same
         return answers
 

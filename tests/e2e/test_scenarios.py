@@ -17,12 +17,6 @@ CRASHES_LONG = 20
 CHAOS_TURNS_LONG = 60
 
 
-def all_vote(net: LocalNet) -> None:
-    for name in net.names():
-        net.script.json("wait", "state", "CONSENSUS", "-t", name, "--timeout", "60s")
-        net.script.json("wait", "synced", "-t", name, "--timeout", "60s")
-
-
 def killed(net: LocalNet, *names: str) -> None:
     """SIGKILL from outside, to all of them in one breath."""
     pids = [net.pid(name) for name in names or net.names()]
@@ -32,10 +26,9 @@ def killed(net: LocalNet, *names: str) -> None:
 
 
 def no_evidence(net: LocalNet) -> None:
-    for name in net.names():
-        info = net.script.json("node", "info", "-t", name)
-        found = {key: info[key] for key in ("evidence", "ignored_ballots", "broken", "split")}
-        assert found == {"evidence": 0, "ignored_ballots": 0, "broken": None, "split": None}, name
+    for name, info in net.infos().items():
+        found = (info.evidence, info.ignored_ballots, info.broken, info.split)
+        assert found == (0, 0, None, None), name
 
 
 def crash_of_all(net: LocalNet, prefix: str, operations: int) -> None:
@@ -46,7 +39,7 @@ def crash_of_all(net: LocalNet, prefix: str, operations: int) -> None:
         started = net.do("start")
         assert all(node["pid"] is not None for node in started["nodes"])
         writers.wait(20)
-    all_vote(net)
+    net.all_vote()
     check_promises(net, writers.promised, prefix=prefix)
 
 
@@ -74,7 +67,7 @@ def test_thousands_of_operations_while_nodes_die_one_by_one(net: LocalNet) -> No
             killed(net, name)
             writers.wait(300)  # One of four is dead: the others go on.
             net.do("start", name)
-            net.script.json("wait", "state", "CONSENSUS", "-t", name, "--timeout", "60s")
+            net.all_vote(name)
         writers.wait(500)
     check_promises(net, writers.promised, prefix="one-")
     net.verify()
@@ -83,12 +76,12 @@ def test_thousands_of_operations_while_nodes_die_one_by_one(net: LocalNet) -> No
 
 def test_a_node_away_for_two_hundred_blocks_catches_up(net: LocalNet) -> None:
     net.do("stop", "n2")
-    gone_at = net.script.json("node", "info", "-t", "n0")["height"]
+    gone_at = net.infos("n0")["n0"].height
     with Writers(net, clients=1, prefix="away-") as writers:
         until(lambda: writers.promised.height >= gone_at + ABSENCE_BLOCKS, "200 blocks")
         net.do("start", "n2")
-        net.script.json("wait", "state", "CONSENSUS", "-t", "n2", "--timeout", "60s")
-    all_vote(net)
+        net.all_vote("n2")
+    net.all_vote()
     info = net.script.answer(answers.NODE_INFO, "node", "info", "-t", "n2")
     assert info["height"] >= gone_at + ABSENCE_BLOCKS
     check_promises(net, writers.promised, prefix="away-")
@@ -105,15 +98,15 @@ def test_a_cut_stops_who_is_too_few_until_it_heals(net: LocalNet) -> None:
     assert done["ok"]
     net.do("cut", "n3", "rest")
     heights_pass(net, 3, "n0", "n1", "n2")
-    behind = net.script.json("node", "info", "-t", "n3")["height"]
-    assert behind < net.script.json("node", "info", "-t", "n0")["height"]
+    infos = net.infos("n0", "n3")
+    assert infos["n3"].height < infos["n0"].height
     net.do("heal")
-    all_vote(net)
+    net.all_vote()
     net.do("cut", "n1", "rest", "--one-way")
     heights_pass(net, 3, "n0", "n2", "n3")
     net.do("restart", "n1")
     net.do("heal")
-    all_vote(net)
+    net.all_vote()
     net.verify()
     no_evidence(net)
 
@@ -129,7 +122,7 @@ def test_a_paused_node_is_told_from_a_dead_one(net: LocalNet) -> None:
     finally:
         running = named(net.do("kill", "n1", "--signal", "CONT"), "n1")
     assert running["pid"] == paused["pid"]
-    all_vote(net)
+    net.all_vote()
     check_promises(net, writers.promised, prefix="paused-")
     no_evidence(net)
 
@@ -140,7 +133,7 @@ def test_two_of_four_paused_stop_the_chain_and_not_for_good(net: LocalNet) -> No
     lost = net.script.refusal("undecided", 4, *words)
     net.do("kill", "n2", "n3", "--signal", "CONT")
     net.script.json("wait", "seal", lost["seal"], "-t", "n3", "--timeout", "60s")
-    all_vote(net)
+    net.all_vote()
 
 
 def test_a_graceful_stop_start_and_restart(net: LocalNet) -> None:
@@ -157,7 +150,7 @@ def test_a_graceful_stop_start_and_restart(net: LocalNet) -> None:
         restarted = net.do("restart")
         assert all(node["pid"] != before[node["name"]] for node in restarted["nodes"])
         writers.wait(50)
-    all_vote(net)
+    net.all_vote()
     check_promises(net, writers.promised, prefix="stop-")
     after = net.do("up")
     assert [node["pid"] for node in after["nodes"]] == [
@@ -253,7 +246,7 @@ def test_chaos(own_net: LocalNet, seed: int) -> None:
         for _ in range(CHAOS_TURNS_LONG // 3):
             fault(own_net, chance)
             writers.wait(30)
-        all_vote(own_net)
+        own_net.all_vote()
     check_promises(own_net, writers.promised, prefix="chaos-")
     own_net.verify()
     no_evidence(own_net)

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from collections import Counter
-from contextlib import suppress
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
@@ -144,18 +142,5 @@ async def seals_by_height(net: LocalNet, height: int) -> dict[str, list[int]]:
 
 def heights_pass(net: LocalNet, count: int, *names: str) -> None:
     """The chain goes on by so many blocks at these nodes."""
-    now = max(net.script.json("node", "info", "-t", name)["height"] for name in names)
+    now = max(info.height for info in net.infos(*names).values())
     net.wait_height(now + count, *names)
-
-
-def time_to(condition: Any, what: str, seconds: float = 60) -> float:
-    """Seconds until it is so."""
-    began = time.monotonic()
-    until(condition, what, seconds)
-    return time.monotonic() - began
-
-
-def quietly(net: LocalNet, *words: object) -> None:
-    """A command whose failure the end of a test does not care about."""
-    with suppress(AssertionError):
-        net.script.run(*words)
