@@ -32,6 +32,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
+from zmqnode.base.handover import Mode
 from zmqnode.sim.explorer_search import Finding, Scenario, Search
 
 STATES_MAX: Final = 2_000_000  # Of one scenario.
@@ -51,6 +52,16 @@ def scenarios(instances: int = 3, operations: int = 2) -> tuple[Scenario, ...]:
             instances=(2, 2),
             operations=operations,
             cancels=False,
+        ),
+        Scenario(
+            name="two slots",
+            n=7,
+            instances=(2, 2, 2),
+            operations=operations,
+            cancels=False,
+            pairs=False,
+            modes=(Mode.PLANNED,),
+            slots=2,
         ),
         Scenario(name="two members", n=2, instances=one, operations=operations),
         Scenario(

@@ -46,6 +46,7 @@ class Scenario:
         pairs: whether a block may hold two system operations.
         lagging: whether the copies of n0 are explored too.
         expires_ms: handovers are signed before the block that takes them, good for so long.
+        slots: ``open_handovers_max``.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Scenario:
     lagging: bool = False
     expires_ms: int | None = None
     modes: tuple[Mode, ...] = ALL_MODES
+    slots: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,12 +99,12 @@ class Search:
     def __init__(self, scenario: Scenario, states_max: int) -> None:
         self.scenario = scenario
         self.states_max = states_max
-        self.actors = Actors(scenario.n, PARAMS)
+        self.actors = Actors(scenario.n, replace(PARAMS, open_handovers_max=scenario.slots))
         founding = self.actors.founding
         self.rules = Rules(
             n=founding.n,
             f=founding.f,
-            slots=max(1, min(PARAMS.open_handovers_max, founding.f)),
+            slots=max(1, min(scenario.slots, founding.f)),
             veto_ms=PARAMS.veto_window_ms,
             ack_ms=PARAMS.ack_window_ms,
             cooldown_ms=PARAMS.handover_cooldown_ms,
