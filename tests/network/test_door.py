@@ -12,7 +12,16 @@ from contextlib import asynccontextmanager, contextmanager
 
 import pytest
 
-from tests.network.conftest import Fleet, Served, fleet, free_ports, target_of, until
+from tests.network.conftest import (
+    ANSWER_MS,
+    Fleet,
+    Served,
+    fleet,
+    target_of,
+    until,
+    until_answered,
+)
+from tests.ports import free_ports
 from zmqnode.base.keys import PrivateKey, public_text
 from zmqnode.errors import Invalid, Refused, Undecided, Unreachable
 from zmqnode.network import (
@@ -26,6 +35,7 @@ from zmqnode.network import (
     new_context,
     parse_target,
 )
+from zmqnode.network.client_link import SILENCE_MS
 from zmqnode.network.curve import CurveKeys
 
 
@@ -38,8 +48,8 @@ def test_requests_answers_and_events_pass_the_door() -> None:
             context = new_context()
             link = AsyncClientLink(context, parse_target(target_of(a)))
             try:
-                assert await link.ask(b"one", 2000) == b"re:one"
-                many = await asyncio.gather(*(link.ask(b"%d" % i, 5000) for i in range(3000)))
+                assert await link.ask(b"one", ANSWER_MS) == b"re:one"
+                many = await asyncio.gather(*(link.ask(b"%d" % i, ANSWER_MS) for i in range(3000)))
                 assert many == [b"re:%d" % i for i in range(3000)]
 
                 events: list[bytes] = []
@@ -105,7 +115,10 @@ def target_at(port: int, key: PrivateKey | None = None) -> Target:
 
 
 def ask_once(target: Target, timeout_ms: int) -> tuple[Unreachable, float]:
-    """The error of a blocking ask, and how long it took in ms."""
+    """The error of a blocking ask, and how long it took in ms.
+
+    How soon it comes is judged by what it must not wait for, not by what it takes on this machine.
+    """
     link = BlockingClientLink(target)
     begun = time.monotonic()
     try:
@@ -121,7 +134,7 @@ def test_nobody_there_is_known_at_once() -> None:
     assert error.code == "unreachable"
     assert error.details["connected"] is False
     assert "reason" not in error.details
-    assert took_ms < 500
+    assert took_ms < SILENCE_MS
 
 
 @pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n"], ids=["mute", "http"])
@@ -130,7 +143,7 @@ def test_no_node_there_is_another_key(answer: bytes) -> None:
         error, took_ms = ask_once(target_at(port), 5000)
     assert error.details["connected"] is True
     assert error.details["reason"] == "other_key"
-    assert took_ms < 1500
+    assert took_ms < SILENCE_MS
 
 
 def test_another_key_is_known_after_two_refusals() -> None:
@@ -142,18 +155,22 @@ def test_another_key_is_known_after_two_refusals() -> None:
             error, took_ms = await asyncio.to_thread(ask_once, target, 5000)
             assert error.details["connected"] is True
             assert error.details["reason"] == "other_key"
-            assert took_ms < 1500
+            assert took_ms < SILENCE_MS
 
     asyncio.run(scene())
 
 
-@pytest.mark.parametrize(("timeout_ms", "about_ms"), [(300, 300), (5000, 2000)])
-def test_silence_ends_after_two_seconds_or_the_time_out(timeout_ms: int, about_ms: int) -> None:
+@pytest.mark.parametrize(
+    ("timeout_ms", "least_ms", "most_ms"), [(300, 300, SILENCE_MS), (20_000, SILENCE_MS, 20_000)]
+)
+def test_silence_ends_after_two_seconds_or_the_time_out(
+    timeout_ms: int, least_ms: int, most_ms: int
+) -> None:
     with listener(None) as port:
         error, took_ms = ask_once(target_at(port), timeout_ms)
     assert error.details["connected"] is True
     assert error.details["reason"] == "no_answer"
-    assert about_ms - 50 < took_ms < about_ms + 600
+    assert least_ms - 1 <= took_ms < most_ms
 
 
 def test_a_blocking_client_asks_and_is_told_undecided() -> None:
@@ -166,7 +183,7 @@ def test_a_blocking_client_asks_and_is_told_undecided() -> None:
                 link = BlockingClientLink(parse_target(target_of(a)))
                 try:
                     for i in range(50):
-                        assert link.ask(b"%d" % i, 2000) == b"re:%d" % i
+                        assert link.ask(b"%d" % i, ANSWER_MS) == b"re:%d" % i
                     with pytest.raises(Undecided):
                         link.ask(b"hold", 50)
                 finally:
@@ -186,7 +203,7 @@ def test_a_client_sees_the_end_of_its_node_and_finds_it_again() -> None:
             link.request(b"sub", 5000, ends.append, lambda _: None)
             await until(lambda: a.connections)
             await asyncio.sleep(0)
-            assert await link.ask(b"x", 2000) == b"re:x"
+            assert await link.ask(b"x", ANSWER_MS) == b"re:x"
             nodes.stop(a)
             with pytest.raises(Undecided):
                 await held
@@ -197,16 +214,7 @@ def test_a_client_sees_the_end_of_its_node_and_finds_it_again() -> None:
             assert raised.value.details["connected"] is False
             again, _ = nodes.start("asas", port=port)
             serve(Served(), again)
-
-            async def answers() -> bool:
-                try:
-                    return await link.ask(b"x", 500) == b"re:x"
-                except Unreachable:
-                    return False
-
-            end = time.monotonic() + 5
-            while not await answers():
-                assert time.monotonic() < end
+            assert await until_answered(lambda: link.ask(b"x", 500)) == b"re:x"
 
     asyncio.run(scene())
 
@@ -229,24 +237,17 @@ async def client_of(
 
 def test_over_the_rate_a_client_is_told_so_and_may_go_on_later() -> None:
     async def scene() -> None:
-        limits = NetworkLimits(door_messages_rate=Rate(per_second=100, burst=20))
+        limits = NetworkLimits(door_messages_rate=Rate(per_second=10, burst=20))
+        begun = time.monotonic()
         async with fleet("asas") as nodes, client_of(nodes, limits=limits) as (a, link):
-            asked = [link.ask(b"x", 2000) for _ in range(60)]
+            asked = [link.ask(b"x", ANSWER_MS) for _ in range(60)]
             answers = await asyncio.gather(*asked, return_exceptions=True)
             refused = [one for one in answers if isinstance(one, Refused)]
-            assert 20 <= len(refused) <= 41
+            earned = 10 * (time.monotonic() - begun)
+            assert 40 - earned <= len(refused) <= 41  # The ping was one, too.
             assert {one.code for one in refused} == {"rate_limited"}
             assert not a.guard_stats.cuts
-
-            async def works() -> bool:
-                try:
-                    return await link.ask(b"x", 2000) == b"re:x"
-                except Refused:
-                    return False
-
-            end = time.monotonic() + 3
-            while not await works():
-                assert time.monotonic() < end
+            assert await until_answered(lambda: link.ask(b"x", ANSWER_MS)) == b"re:x"
 
     asyncio.run(scene())
 
@@ -260,16 +261,17 @@ def test_the_rate_holds_for_a_key_over_all_its_connections() -> None:
             context = new_context()
             keys = CurveKeys.ephemeral()
             answered = 0
+            begun = time.monotonic()
             for _ in range(4):
                 one = ClientLink(context, parse_target(target_of(a)), keys=keys)
                 answers: list[object] = []
                 for _ in range(8):
-                    one.request(b"x", 3000, answers.append)
+                    one.request(b"x", ANSWER_MS, answers.append)
                 await until(lambda one=one, answers=answers: one.pump() or len(answers) == 8)
                 answered += sum(isinstance(answer, bytes) for answer in answers)
                 one.close()
             context.term()
-            assert answered <= 12
+            assert answered <= 10 + (time.monotonic() - begun)
 
     asyncio.run(scene())
 
@@ -287,7 +289,7 @@ def test_the_door_closes_under_pressure_says_so_and_opens_again() -> None:
             b, heard_b = nodes.start("bsas")
             b.connect("asas", a.introduction.url)
             await until(lambda: heard_b.ups)
-            assert await link.ask(b"x", 2000) == b"re:x"
+            assert await link.ask(b"x", ANSWER_MS) == b"re:x"
             door = served.door
             assert door is not None
             door.close_for("memory")
@@ -297,21 +299,12 @@ def test_the_door_closes_under_pressure_says_so_and_opens_again() -> None:
             with pytest.raises((Unreachable, Undecided)):
                 await link.ask(b"x", 500)
             answers: list[object] = []
-            b.ask(heard_b.ups[0][0].instance, b"vote", 2000, answers.append)
+            b.ask(heard_b.ups[0][0].instance, b"vote", ANSWER_MS, answers.append)
             await until(lambda: answers)
             assert answers == [b"re:vote"], "peers do not notice"
             await until(lambda: served.changes == ["memory", ""])
             assert door.closed_because == ""
-
-            async def works() -> bool:
-                try:
-                    return await link.ask(b"x", 500) == b"re:x"
-                except Unreachable:
-                    return False
-
-            end = time.monotonic() + 5
-            while not await works():
-                assert time.monotonic() < end
+            assert await until_answered(lambda: link.ask(b"x", 500)) == b"re:x"
 
     asyncio.run(scene())
 
@@ -352,7 +345,7 @@ def test_a_client_with_many_answers_in_its_first_moment_is_not_taken_for_a_stall
     async def scene() -> None:
         limits = NetworkLimits(tick_ms=10_000, door_send_messages=4)
         async with fleet("asas") as nodes, client_of(nodes, limits=limits) as (a, link):
-            answers = await asyncio.gather(*(link.ask(b"x", 5000) for _ in range(500)))
+            answers = await asyncio.gather(*(link.ask(b"x", ANSWER_MS) for _ in range(500)))
             assert answers == [b"re:x"] * 500
             assert not a.guard_stats.cuts
 

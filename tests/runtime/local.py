@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.ports import free_ports
 from zmqnode.base.genesis import Genesis, sign_entry
 from zmqnode.base.keys import Address, PrivateKey
 from zmqnode.base.params import Params
@@ -19,26 +19,9 @@ from zmqnode.runtime.folder import make_instance_key
 NETWORK = "runtime-tests"
 
 
-def free_base_port(nodes: int) -> int:
-    """A run of free ports below the range from which connections get theirs."""
-    for base in range(20_000 + os.getpid() % 400 * 20, 32_000, 3 * nodes):
-        if all(_is_free(base + offset) for offset in range(3 * nodes)):
-            return base
-    raise AssertionError("no free ports")
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as one:
-        try:
-            one.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
-
-
 def lay_out(folder: Path, nodes: int = 4, params: Params | None = None) -> list[Path]:
     """Folders of a fresh network, ready for Node."""
-    base = free_base_port(nodes + 1)  # Room for a standby after the last.
+    base = free_ports(nodes + 1)  # Room for a standby after the last.
     entries, folders = [], []
     for index in range(nodes):
         home = folder / f"n{index}"
