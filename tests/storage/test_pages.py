@@ -146,7 +146,8 @@ def test_many_keys_at_once_and_one_by_one_agree() -> None:
         part.update({name: state[name] for name in names[start : start + 7]})
         commit(slow, pages, part)
     assert slow.root == root
-    assert pages.held == overlay.page_changes()
+    kept = {name: page for name, page in overlay.page_changes().items() if page is not None}
+    assert pages.held == kept  # None: pages of earlier pieces that were split.
     gone = slow.fork()
     assert gone.update(dict.fromkeys(state)) == EMPTY_ROOT
     assert gone.count == 0
@@ -251,6 +252,48 @@ def test_damage_of_a_page_changes_the_root_at_opening() -> None:
     prefix = next(iter(pages.held))
     pages.held[prefix] = pages.held[prefix][:-1] + b"\0"
     assert StateTree.open(pages).root != tree.root
+
+
+@pytest.mark.parametrize("piece", [1, 7, 100])
+def test_an_update_in_pieces_is_the_update(piece: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Goal: where an update is cut changes nothing, nor that its parent is promoted meanwhile."""
+    monkeypatch.setattr("zmqnode.storage.pages.PIECE_KEYS", piece)
+    for seed in range(20):
+        pages, state = Pages(), dict[bytes, bytes]()
+        tree = StateTree(pages, cache_bytes=4000)
+        parent: Overlay | None = None
+        for block in (block_of(seed + 100 * n, 200, n / 10) for n in range(8)):
+            overlay = tree.fork() if parent is None else parent.fork()
+            paused = 0
+            for _ in overlay.updating(block):
+                paused += 1
+                if paused == 2 and parent is not None:
+                    commit(tree, pages, parent)
+            if paused < 2 and parent is not None:
+                commit(tree, pages, parent)
+            assert paused >= (len(block) - 1) // piece
+            state = changed(state, block)
+            assert overlay.root == tree_twin.state_root(state)
+            parent = overlay
+        assert parent is not None
+        commit(tree, pages, parent)
+        assert pages.held == tree_twin.page_names(state)
+
+
+def test_an_update_in_pieces_ends_when_a_rival_is_promoted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Goal: no piece is applied to pages of another version. Method: a rival between two."""
+    monkeypatch.setattr("zmqnode.storage.pages.PIECE_KEYS", 10)
+    pages = Pages()
+    tree = StateTree(pages)
+    pieces = tree.fork().updating({b"%d" % n: b"v" for n in range(100)})
+    next(pieces)
+    rival = tree.fork()
+    rival.update({b"other": b"v"})
+    commit(tree, pages, rival)
+    with pytest.raises(AssertionError):
+        list(pieces)
 
 
 def test_the_cache_is_bounded() -> None:

@@ -249,7 +249,7 @@ class Ledger:
 
 
 class Running:
-    """One execution under way: :meth:`step` until it says that all seals are done."""
+    """One execution under way: :meth:`step` until it says that it is done, then the result."""
 
     def __init__(self, ledger: Ledger, effect: Execute, parent: Result | None) -> None:
         self.ledger = ledger
@@ -258,6 +258,7 @@ class Running:
         self._next = 0
         value = effect.value
         self._execution = Execution(ledger.app, self._read, self._scan, value.height, value.time_ms)
+        self._updating: Iterator[None] | None = None
 
     def _read(self, key: bytes) -> bytes | None:
         one = self._parent
@@ -279,21 +280,26 @@ class Running:
         return merged
 
     def step(self) -> bool:
-        """Execute the next seal; True when there is none left."""
+        """Execute the next seal, or change a piece of the state tree; True when all is done."""
         seals = self.effect.seals
         if self._next < len(seals):
             seal = seals[self._next]
             if not is_system(seal):
                 self._execution.run_seal(seal.hash, seal.sender, seal.operations)
             self._next += 1
-        return self._next >= len(seals)
+            return False
+        if self._updating is None:
+            self._updating = self._sum_up()
+        for _ in self._updating:
+            return False
+        return True
 
-    def result(self) -> Result:
-        """The manifest and all that a commit needs."""
+    def _sum_up(self) -> Iterator[None]:
+        """What the block changes, and the state tree with it, piece by piece."""
         effect, ledger, parent = self.effect, self.ledger, self._parent
         value = effect.value
         before = ledger.authority if parent is None else parent.authority
-        system = system_operations(effect.seals)
+        self._system = system_operations(effect.seals)
         context = Context(
             height=value.height,
             time_ms=value.time_ms,
@@ -301,31 +307,38 @@ class Running:
             domain=ledger.domain,
             verify=verify,
         )
-        authority, steps = advance(before, system, value.accept, context)
-        changes = {**self._execution.changes(), **authority_changes(before, authority)}
-        tree = ledger.tree.fork() if parent is None else parent.tree.fork()
-        state_root = tree.update(changes)
+        self._authority, self._steps = advance(before, self._system, value.accept, context)
+        self._changes = {
+            **self._execution.changes(),
+            **authority_changes(before, self._authority),
+        }
+        self._tree = ledger.tree.fork() if parent is None else parent.tree.fork()
+        return self._tree.updating(self._changes)
+
+    def result(self) -> Result:
+        """The manifest and all that a commit needs, once :meth:`step` said that all is done."""
+        value = self.effect.value
         done = tuple(done.data for done in self._execution.results)
-        results = (*(SYSTEM_RESULTS for _ in system), *done)
+        results = (*(SYSTEM_RESULTS for _ in self._system), *done)
         leaves = [results_leaf(seal, data) for seal, data in zip(value.seals, results, strict=True)]
         manifest = Manifest(
             height=value.height,
-            parent=effect.parent,
+            parent=self.effect.parent,
             value=value.hash,
             results_root=results_root(leaves),
-            state_root=state_root,
-            suffrage=authority.members.hash,
+            state_root=self._tree.root,
+            suffrage=self._authority.members.hash,
         )
         return Result(
             value=value,
-            seals=effect.seals,
+            seals=self.effect.seals,
             manifest=manifest,
             results=results,
-            changes=changes,
-            tree=tree,
-            parent=parent,
-            authority=authority,
-            steps=steps,
+            changes=self._changes,
+            tree=self._tree,
+            parent=self._parent,
+            authority=self._authority,
+            steps=self._steps,
         )
 
 

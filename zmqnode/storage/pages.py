@@ -58,6 +58,7 @@ from zmqnode.storage.nodes import (
     sixteen_parts,
 )
 
+PIECE_KEYS = 256  # About a millisecond.
 PAGE_CACHE_BYTES_MAX = 16 << 20  # Content of cached pages; the interpreter adds about a tenth.
 
 _sha256 = hashlib.sha256
@@ -116,10 +117,16 @@ class Overlay:
         Raises:
             Damaged: a page in the store is missing or is not what the tree says it is.
         """
-        if not changes:
-            return self.root
-        assert not self._is_final, "update of a version that others stand on"
-        self._check_alive()
+        for _ in self.updating(changes):
+            pass
+        return self.root
+
+    def updating(self, changes: Mapping[bytes, bytes | None]) -> Iterator[None]:
+        """The same in pieces of `PIECE_KEYS` keys: whoever iterates may do other things between.
+
+        Until it ends this version is of no use. In between its parent may be promoted; once a
+        rival of one of the two is, the next piece is refused.
+        """
         items: list[Item] = []
         for key, value in changes.items():
             where = _sha256(key).digest()
@@ -127,16 +134,25 @@ class Overlay:
             if value is not None:
                 new = _sha256(len(key).to_bytes(4, "big") + key + value).digest()
             items.append((hexlify(where), where, new))
-        items.sort()
+            if not len(items) % PIECE_KEYS and len(items) < len(changes):
+                yield
+        items.sort()  # So each piece has pages of its own: none is hashed twice.
+        for low in range(0, len(items), PIECE_KEYS):
+            if low:
+                yield
+            self._apply(items, low, min(low + PIECE_KEYS, len(items)))
+
+    def _apply(self, items: list[Item], low: int, high: int) -> None:
+        assert not self._is_final, "update of a version that others stand on"
+        self._check_alive()
         if self._top is None:
-            top, top_hash, delta = self._update_page(items, 0, len(items), 0, self._top_hash)
+            top, top_hash, delta = self._update_page(items, low, high, 0, self._top_hash)
         else:
-            top, top_hash, delta = self._update(self._top, items, 0, len(items), 0)
+            top, top_hash, delta = self._update(self._top, items, low, high, 0)
         if top_hash != self._top_hash:
             self._top, self._top_hash = top, top_hash
             self.count += delta
             self.root = root_hash(top_hash)
-        return self.root
 
     def _update(
         self, node: Inner, items: list[Item], low: int, high: int, depth: int
