@@ -77,7 +77,9 @@ class Publisher:
         assert len(payload) <= (
             limits.votes_bytes_max if topic is Topic.VOTES else limits.seals_bytes_max
         ), "a published message is larger than its subscribers accept"
-        if not self._turn_ends:
+        if not self._turn_ends and 2 * self._this_turn >= limits.publishes_max:
+            # Half of them are gone, in this turn or in many: from the next one on it counts anew.
+            # To do so after every turn would send the loop round once more for each vote.
             self._turn_ends = True
             self._wiring.loop.call_soon(self._end_turn)
         if self._queue or self._this_turn >= limits.publishes_max:

@@ -102,9 +102,7 @@ class Driver:
     def post(self, event: Event) -> None:
         """Put an event into the inbox; it is handled in the next turn."""
         self._inbox.append(event)
-        if not self._scheduled and not self.stopped:
-            self._scheduled = True
-            self._loop.call_soon(self._turn)
+        self._turn_soon()
 
     def start(self, first: Event) -> None:
         """The first event: Booted; the second tells the wall clock."""
@@ -113,6 +111,24 @@ class Driver:
 
     def _turn(self) -> None:
         self._scheduled = False
+        self._guarded_turn()
+        if self._queue and self._running is None and not self._queue[0].seals:
+            # An empty value is executed sooner than the loop comes round, twice.
+            self._scheduled = True  # What comes of it is taken here and now.
+            self._slice()
+            self._scheduled = False
+            self._guarded_turn()
+        if self._queue:
+            self._slice_soon()
+        if self._inbox:
+            self._turn_soon()
+
+    def _turn_soon(self) -> None:
+        if not self._scheduled and not self.stopped:
+            self._scheduled = True
+            self._loop.call_soon(self._turn)
+
+    def _guarded_turn(self) -> None:
         if self.stopped:
             return
         try:
@@ -146,16 +162,12 @@ class Driver:
             self._perform(effect)
         self.turns += 1
         self._outside.turn_over()
-        if self._inbox and not self._scheduled:
-            self._scheduled = True
-            self._loop.call_soon(self._turn)
         self._arm_timer()
 
     def _perform(self, effect: Effect) -> None:
         if isinstance(effect, Execute):
             assert len(self._queue) < EXECUTIONS_MAX
             self._queue.append(effect)
-            self._slice_soon()
         elif isinstance(effect, Commit):
             self._outside.committed(self.ledger.commit(effect))
         elif isinstance(effect, Stop):
