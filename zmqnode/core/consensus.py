@@ -181,6 +181,8 @@ class Consensus:
                 kernel.set_timer(Timer.JUDGE, max(1, wait))
                 return
             known = votes.verdicts[vid] = verdict is Verdict.VALID
+            if known:
+                self.values.keep(value)
         if not known:
             self.give_up()
         elif not may_execute(votes, vid, pr):

@@ -162,6 +162,11 @@ class Values:
         found = [self.kernel.pool.get(seal) for seal in value.seals]
         return tuple(seal for seal in found if seal is not None)
 
+    def keep(self, value: Value) -> None:
+        """A value found valid stays whole while its height lasts, whatever the pool drops."""
+        for seal in self.held(value):
+            self.kernel.pool.hold(seal)
+
     def seals(self, value: Value) -> tuple[Seal, ...]:
         """All seals of a value, which must be here."""
         found = self.held(value)
