@@ -21,6 +21,7 @@ from zmqnode.base.keys import PrivateKey, PublicKey, public_text
 from zmqnode.errors import Refused, Undecided, Unreachable
 from zmqnode.network import (
     ClientDoor,
+    ClientLink,
     DoorRoute,
     Endpoints,
     Introduction,
@@ -54,6 +55,16 @@ async def until(
             said = what() if callable(what) else what
             raise AssertionError(f"never happened: {said or condition}")
         await asyncio.sleep(POLL_S)
+
+
+async def until_pumped(link: ClientLink, condition: Callable[[], Any]) -> None:
+    """Pump a link that has no driver until a condition holds."""
+
+    def pumped() -> Any:
+        link.pump()
+        return condition()
+
+    await until(pumped)
 
 
 async def until_answered(ask: Callable[[], Awaitable[bytes]]) -> bytes:
@@ -258,8 +269,7 @@ async def joined(one: PeerNetwork, other: PeerNetwork, *heard: Heard) -> None:
     """Connect both ways and wait for hellos and subscriptions."""
     for here, there in ((one, other), (other, one)):
         here.connect(there.introduction.address, there.introduction.url)
-    for hooks in heard:
-        await until(lambda hooks=hooks: hooks.ups and hooks.callers, what="hello both ways")
+    await until(lambda: all(hooks.ups and hooks.callers for hooks in heard), what="hello both ways")
     await until(lambda: one.subscribers >= 2 and other.subscribers >= 2, what="subscriptions")
 
 

@@ -177,7 +177,7 @@ def test_an_instance_that_only_names_its_key_is_no_instance() -> None:
 
 @pytest.mark.parametrize("field", ["url", "publish_port", "incarnation", "app", "genesis"])
 def test_every_word_of_an_introduction_is_signed(field: str) -> None:
-    changed = {
+    changed: dict[str, Any] = {
         "url": "tcp://127.0.0.1:9",
         "publish_port": 9,
         "incarnation": b"12345678",

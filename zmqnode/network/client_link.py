@@ -193,20 +193,24 @@ class ClientLink:
         """Forget a request; its callbacks are not called any more."""
         self._requests.pop(number, None)
 
-    def _flush(self) -> None:
+    def _flush(self) -> bool:
+        """Send what fits; False if there was nothing to send."""
+        if not self.ready or not (self._ping_due or self._unsent):
+            return False
         if self._ping_due:
             # The first word of a connection: the door cuts who says nothing for two seconds.
             self._ping_due = not send_pair(self._socket, pack_header(DoorKind.PING), b"")
         unsent = self._unsent
-        while self.ready and unsent:
+        while unsent:
             request = unsent[0]
             if request.number in self._requests:
                 header = pack_header(DoorKind.REQUEST, request.number)
                 if not send_pair(self._socket, header, request.payload):
-                    return
+                    break
                 request.sent = True
                 heapq.heappush(self._deadlines, (request.deadline_ms, request.number))
             unsent.popleft()
+        return True
 
     # What happened
 
@@ -217,9 +221,18 @@ class ClientLink:
         self._read_events()
         self._flush()
         more = self._read_messages()
-        self._flush()
+        if self._flush():
+            more = self._is_able() or more
         self._expire()
         return more
+
+    def _is_able(self) -> bool:
+        """Whether there is more to read, or room for what waits: sending swallowed the edge."""
+        if self._closed:
+            return False
+        events = int(self._socket.getsockopt(zmq.EVENTS))
+        waits = bool(self._unsent) or self._ping_due
+        return bool(events & zmq.POLLIN) or (waits and bool(events & zmq.POLLOUT))
 
     def wait_for(self) -> tuple[Socket, Socket]:
         """The sockets whose descriptors wake a pump."""

@@ -84,10 +84,7 @@ class PeerNetwork:
         check: Callable[[object], Strike | None] | None = None,
     ) -> None:
         limits = limits or NetworkLimits()
-        ip = resolve_now(Place(endpoints.ip, endpoints.peers))
-        if ip is None:
-            raise Invalid("config_invalid", f"no address is known for {endpoints.ip}")
-        self._endpoints = endpoints = replace(endpoints, ip=ip)
+        self._endpoints = endpoints = _literal(endpoints)
         self._hooks = hooks
         self._keys = CurveKeys.of_identity(identity)
         self._listed: dict[str, PublicKey] = {}
@@ -377,3 +374,11 @@ class PeerNetwork:
         self._publisher.close()
         self._guard.close()
         self._zap.close()
+
+
+def _literal(endpoints: Endpoints) -> Endpoints:
+    """The endpoints with the address of their host."""
+    ip = resolve_now(Place(endpoints.ip, endpoints.peers))
+    if ip is None:
+        raise Invalid("config_invalid", f"no address is known for {endpoints.ip}")
+    return replace(endpoints, ip=ip)

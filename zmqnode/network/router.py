@@ -250,6 +250,8 @@ class GuardedRouter:
 
     def _give(self, session: Session, header: bytes, payload: bytes) -> bool:
         """Hand to libzmq; False on EAGAIN, or when the id is not known any more."""
+        if self._reader is not None:
+            self._reader.soon()  # Whether it succeeds or not, sending may swallow the edge.
         try:
             self.socket.send(session.routing_id, NOBLOCK_MORE)
         except zmq.Again:
@@ -264,8 +266,6 @@ class GuardedRouter:
         session.sent += 1
         session.connection.given += len(payload)
         session.connection.unread += len(payload)
-        if self._reader is not None:
-            self._reader.soon()
         return True
 
     def _tick(self, _: int) -> None:

@@ -3,7 +3,8 @@
 A ZeroMQ socket has one descriptor that becomes readable when *something* changed inside, and is
 edge-triggered: whoever stops before EAGAIN, or sends (which swallows the edge), may wait for ever.
 So a reader drains until EAGAIN, hands the loop over after a bounded number of messages and comes
-back by itself, drains once after registering, and ``soon()`` is called after every send.
+back by itself, drains once after registering, and ``soon()`` is called with every send, be it
+one that fails.
 (Measured: 340,000 messages/s this way, 64,000 with ``zmq.asyncio``.)
 """
 

@@ -130,10 +130,8 @@ class Wire:
         """Send without blocking; False on EAGAIN or without a connection."""
         if self._socket is None:
             return False
-        if not send_pair(self._socket, header, payload):
-            return False
-        self._readers[-1].soon()
-        return True
+        self._readers[-1].soon()  # A send that fails swallows the edge, too.
+        return send_pair(self._socket, header, payload)
 
     def strike(self, strike: Strike) -> None:
         """Count a fault of the far side; over the bound its connection is cut, then left alone."""
