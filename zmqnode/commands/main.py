@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.util import find_spec
 from typing import Final
 
 import typer
@@ -43,19 +42,15 @@ class Word:
 
 
 WORDS: Final = (
-    Word(name="demo", help="A local network under load, with a handover, in a minute.", lone=True),
+    Word(name="demo", help="A local network under load, a killed node, an audit.", lone=True),
     Word(name="testnet", help="A local network of real processes."),
     Word(name="node", help="Make, run, ask and stop one copy of a node."),
-    Word(name="handover", help="Replace the running copy of an address, live."),
     Word(name="seal", help="Make and send signed operations."),
     Word(name="query", help="Ask the application's state.", lone=True),
     Word(name="block", help="Show and verify blocks."),
     Word(name="suffrage", help="Who may vote."),
     Word(name="peers", help="The target's links to other copies.", lone=True),
-    Word(name="events", help="What happens, as it happens.", lone=True),
     Word(name="wait", help="Wait for a height, a state, a seal."),
-    Word(name="check", help="Is the node healthy? For people and monitoring.", lone=True),
-    Word(name="monitor", help="Live panels of one node or all.", lone=True),
     Word(name="genesis", help="Assemble, show and verify a chain's beginning."),
     Word(name="key", help="Make keys, show, sign, verify."),
     Word(name="config", help="Check and show a node.yml."),
@@ -114,21 +109,11 @@ def _invoke(typed: Sequence[str]) -> int:
 
 
 def _add(root: typer.Typer, word: Word) -> None:
-    if find_spec(word.module) is None:
-        root.command(word.name, help=word.help)(_missing(word.name))
-        return
     app: typer.Typer = import_module(word.module).app
     if word.lone:
         root.add_typer(app)
     else:
         root.add_typer(app, name=word.name, help=word.help, context_settings=CONTEXT)
-
-
-def _missing(name: str) -> Callable[[], None]:
-    def command() -> None:
-        raise AssertionError(f"zmqnode/commands/{name}.py is not part of this installation")
-
-    return command
 
 
 def _root() -> None:
