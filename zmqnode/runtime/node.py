@@ -16,6 +16,7 @@ from zmqnode.base.block import Block
 from zmqnode.base.hashes import Hash
 from zmqnode.base.keys import public_text, verify
 from zmqnode.base.signing import Domain, Signer
+from zmqnode.client.answers import NodeInfo, read
 from zmqnode.config import Config
 from zmqnode.core.effects import (
     AnswerClient,
@@ -41,6 +42,7 @@ from zmqnode.runtime.ledger import Ledger
 from zmqnode.runtime.logs import open_log, quiet_log
 from zmqnode.runtime.notebook import Notebook
 from zmqnode.runtime.queries import Queries
+from zmqnode.runtime.showing import node_info
 from zmqnode.runtime.standing import Standing
 from zmqnode.storage.lmdb import LmdbStore
 
@@ -321,11 +323,9 @@ class Node:
         key = public_text(self.standing.identity)
         return self.config.url.url.replace("tcp://", f"tcp://{key}@", 1)
 
-    def info(self) -> dict[str, object]:
-        """NodeInfo, as ``node info`` shows it."""
-        from zmqnode.runtime.showing import node_info
-
-        return node_info(self.standing)
+    def info(self) -> NodeInfo:
+        """NodeInfo, as a client's ``info()`` gives it."""
+        return read(NodeInfo, node_info(self.standing))
 
     async def _close(self) -> None:
         self._ended.set()
