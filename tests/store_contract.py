@@ -6,7 +6,6 @@ class TestMemory(StoreContract):
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from pathlib import Path
 from typing import Any
@@ -15,30 +14,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.storage.blocks import hash_of, record, seal_of
 from zmqnode.storage.pages import StateTree
-from zmqnode.storage.store import NO_HEIGHT, BlockRecord, Store, StoredVoteproofs
-
-
-def hash_of(height: int) -> bytes:
-    return hashlib.sha256(b"block%d" % height).digest()
-
-
-def seal_of(height: int, number: int = 0) -> bytes:
-    return hashlib.sha256(b"seal%d.%d" % (height, number)).digest()
-
-
-def record(height: int, **parts: Any) -> BlockRecord:
-    """A block whose every part tells its height."""
-    parts.setdefault("init_vp", b"init%d" % height)
-    parts.setdefault("seals", (seal_of(height, 0), seal_of(height, 1)))
-    return BlockRecord(
-        height=height,
-        block_hash=hash_of(height),
-        block=b"block%d" % height,
-        accept_vp=b"accept%d" % height,
-        **parts,
-    )
-
+from zmqnode.storage.store import NO_HEIGHT, Store, StoredVoteproofs
 
 names = st.binary(min_size=1, max_size=3) | st.sampled_from([b"a" * 500, b"\xff" * 500, b"\0"])
 changes = st.dictionaries(names, st.none() | st.binary(max_size=4), max_size=12)
@@ -60,7 +38,8 @@ class StoreContract:
         assert (store.height, store.durable_height, store.failure) == (NO_HEIGHT, NO_HEIGHT, None)
         assert store.block(0) is store.block(-1) is store.block_hash(-1) is None
         assert store.voteproofs(0) is store.voteproofs(-1) is None
-        assert store.block_by_hash(bytes(32)) is store.height_of(bytes(32)) is None
+        assert store.block_by_hash(bytes(32)) is None
+        assert store.height_of(bytes(32)) is None
         assert store.seal_height(bytes(32)) is None
         assert store.get(b"a") is store.page(b"") is store.page(b"0") is store.meta(b"x") is None
         assert list(store.scan(b"")) == list(store.pages()) == []
@@ -82,7 +61,8 @@ class StoreContract:
             pair = StoredVoteproofs(accept=b"accept%d" % height, init=b"init%d" % height)
             assert store.voteproofs(height) == pair
         assert store.meta(b"tip") == b"2"
-        assert store.block(3) is store.voteproofs(3) is None
+        assert store.block(3) is None
+        assert store.voteproofs(3) is None
 
     @pytest.mark.parametrize("durable", [False, True])
     def test_voteproofs_are_replaced_one_by_one(self, store: Store, durable: bool) -> None:

@@ -25,12 +25,12 @@ class _Machine:
     def step(self, event: object, now_ms: int) -> list[Effect]:
         self.log.append("step")
         record = cast(Any, SimpleNamespace())
-        return [
+        effects: list[Effect] = [
             Record(record=record, sync=False),
             Record(record=record, sync=True),
             Publish(message=cast(Any, "vote")),
-            Stop(),
-        ][: 4 if len(self.log) > 2 else 3]
+        ]
+        return effects if len(self.log) <= 2 else [*effects, Stop()]
 
 
 class _Notebook:

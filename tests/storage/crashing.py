@@ -12,7 +12,7 @@ import random
 import sys
 from pathlib import Path
 
-from tests.store_contract import record
+from tests.storage.blocks import record
 from zmqnode.storage.lmdb import LmdbStore
 from zmqnode.storage.pages import StateTree
 from zmqnode.storage.store import BlockRecord

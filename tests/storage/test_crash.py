@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.storage.blocks import hash_of, seal_of
 from tests.storage.crashing import changes
-from tests.store_contract import hash_of, seal_of
 from zmqnode.storage.lmdb import LmdbStore
 from zmqnode.storage.pages import StateTree
 from zmqnode.storage.store import NO_HEIGHT, StoredVoteproofs
@@ -54,8 +54,10 @@ def check_whole(store: LmdbStore, state: dict[bytes, bytes], checked: int) -> No
             else:
                 state[key] = value
     above = store.height + 1
-    assert store.block(above) is store.voteproofs(above) is None
-    assert store.height_of(hash_of(above)) is store.seal_height(seal_of(above)) is None
+    assert store.block(above) is None
+    assert store.voteproofs(above) is None
+    assert store.height_of(hash_of(above)) is None
+    assert store.seal_height(seal_of(above)) is None
     assert list(store.scan(b"")) == sorted(state.items())
     assert store.meta(b"tip") == b"%d" % store.height
     assert StateTree.open(store).root == store.meta(b"root")

@@ -139,13 +139,13 @@ def reopened(
     folder.mkdir()
     name = segments(sample[0])[0].name
     (folder / name).write_bytes(content)
-    journal = Journal(folder, segment_bytes=SMALL)
+    journal = Journal(folder, segment_bytes=SMALL, files=FaultyFiles())
     found = entries(journal)
     following = (8, b"n" * 30, 99)
     journal.append(*following)
     journal.sync()
     journal.close()
-    again = Journal(folder, segment_bytes=SMALL)
+    again = Journal(folder, segment_bytes=SMALL, files=FaultyFiles())
     assert entries(again) == [*found, following]
     again.close()
     return found
@@ -176,7 +176,7 @@ def test_a_bit_flipped_anywhere_is_cut_or_damage(
     """Goal: before the last turn, damage; in it, a cut; never another record. Method: each byte."""
     folder, done, last_turn, end = sample
     content = segments(folder)[0].read_bytes()
-    padding = set()
+    padding: set[int] = set()
     at = HEADER_BYTES + record_bytes(0)
     while at < end:
         padding.update(range(at + record_bytes(30) - 2, at + record_bytes(30)))
@@ -274,6 +274,7 @@ def test_segments_go_when_the_store_has_their_heights(folder: Path) -> None:
     journal = Journal(folder, segment_bytes=SMALL)
     done = turns(journal, *[1] * 500)
     assert len(segments(folder)) > 5
+    left = done
     for durable in (0, 3, 100, 101, 333, 400):
         journal.drop_below(durable + 1)
         left = entries(journal)

@@ -11,7 +11,8 @@ from typing import Any
 import lmdb
 import pytest
 
-from tests.store_contract import StoreContract, record
+from tests.storage.blocks import record
+from tests.store_contract import StoreContract
 from zmqnode.errors import Damaged, TimedOut
 from zmqnode.storage import lmdb as room
 from zmqnode.storage import snapshot
@@ -58,9 +59,10 @@ def test_a_group_is_committed_when_it_is_old_or_full(tmp_path: Path) -> None:
         began = time.monotonic()
         store.put_block(record(0))
         store.put_block(record(1))
+        both_s = time.monotonic() - began
         assert came.wait(10)
         assert time.monotonic() - began >= 0.08
-        assert heights == [1]
+        assert heights[0] == 1 or both_s >= 0.08, "one group, unless this thread was held up"
     came.clear()
     with LmdbStore(tmp_path / "full", on_durable=note, group_ms=60_000) as store:
         store.put_block(record(0, state={b"%d" % n: b"" for n in range(room.GROUP_KEYS)}))
@@ -155,9 +157,13 @@ def test_a_slow_disk_holds_the_putter_back(tmp_path: Path, monkeypatch: pytest.M
 
         thread = threading.Thread(target=putter)
         thread.start()
-        assert not put.wait(0.3)
         # One layer on its way to the disk and one filled to the maximum, give or take a block.
-        assert 10 < store.height < 40
+        end = time.monotonic() + 10
+        while store.height <= 10:
+            assert time.monotonic() < end
+            time.sleep(0.01)
+        assert not put.wait(0.3)
+        assert store.height < 40
         assert store.durable_height == NO_HEIGHT
         assert store.block(store.height) is not None
         gate.opened.set()

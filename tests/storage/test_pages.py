@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests import tree_twin
 from zmqnode.base.tree import EMPTY_ROOT, verify_proof
 from zmqnode.errors import Damaged
-from zmqnode.storage.nodes import PageCache, applied
+from zmqnode.storage.nodes import Item, PageCache, applied
 from zmqnode.storage.pages import Overlay, StateTree
 
 
@@ -323,11 +323,11 @@ def test_a_page_that_is_put_again_pushes_nothing_out() -> None:
 def test_a_page_takes_items_in_any_number() -> None:
     """Goal: the quick way for few items and the one for many agree, also on deletes."""
     page = b""
-    items = [(b"", bytes([n]) * 32, bytes([n]) * 32) for n in range(100)]
+    items: list[Item] = [(b"", bytes([n]) * 32, bytes([n]) * 32) for n in range(100)]
     for at in range(len(items)):
         page = applied(page, items, at, at + 1)
     assert page == applied(b"", items, 0, len(items))
-    gone = [(name, where, None) for name, where, _ in items]
+    gone: list[Item] = [(name, where, None) for name, where, _ in items]
     assert applied(page, gone, 0, len(gone)) == b""
     assert applied(page, gone, 5, 6) == page[:320] + page[384:]
 

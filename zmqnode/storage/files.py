@@ -23,7 +23,7 @@ class Files:
             os.posix_fallocate(handle, 0, size)
             for at in range(0, size, FILL_BYTES):
                 self.write(handle, bytes(min(FILL_BYTES, size - at)), at)
-                os.fdatasync(handle)
+                self.sync(handle)
             self.write(handle, start, 0)
             self.sync_all(handle)
         except OSError:
