@@ -76,8 +76,8 @@ SIM_RUN = (
 SIM_REPLAY = "{ok, seed, checker?, height?, message?, digest}"
 VERSION = "{version, protocol int, python, pyzmq, libzmq, pynacl}"
 BENCH = (
-    "{machine {..}, floor {heights_per_s, runs any}, "
-    "rows [{name, unit, median, runs any, goal any, met}], seconds}"
+    "{machine {..}, floor {heights_per_s, runs}, rows [{name, unit, median, runs, goal, met}], "
+    "seconds}"
 )
 APP_NEW = "{files [text]}"
 APP_CHECK = (

@@ -222,26 +222,6 @@ def test_a_genesis_is_assembled_shown_and_verified(script: Script) -> None:
     assert found["findings"] != []
 
 
-def test_the_key_of_mitums_page_makes_a_node(script: Script) -> None:
-    words = ("node", "init", "a", "--address", "asas", "--network-id", "e2e")
-    run = script.run(
-        *words, "--url", "tcp://127.0.0.1:21000", "--privatekey", MITUM_PRIVATE, "--json"
-    )
-    assert json.loads(run.out)["publickey"] == MITUM_PUBLIC
-    assert run.err.startswith("warning: ")
-    assert MITUM_PRIVATE not in run.out + run.err + script.text("config", "show", "a")
-    assert (script.folder / "a" / "node.yml").stat().st_mode & 0o077 == 0
-
-
-def test_an_entry_is_signed(script: Script) -> None:
-    init(script, "n0")
-    entry = script.folder / "n0" / "entry.yml"
-    entry.write_text(entry.read_text().replace("127.0.0.1", "127.0.0.2"))
-    words = ("genesis", "assemble", "n0/entry.yml", "--out", "g.yml")
-    script.refusal("config_invalid", 2, *words)
-    assert not (script.folder / "g.yml").exists()
-
-
 def test_a_genesis_of_foreign_or_broken_entries_is_refused(script: Script) -> None:
     init(script, "n0")
     init(script, "n1", 21_003, **{"--network-id": "another"})
