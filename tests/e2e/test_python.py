@@ -387,9 +387,8 @@ def test_nodes_run_in_the_process(tmp_path: Path, net: LocalNet) -> None:
                 async with Client(node.target, sign=f"file:{net.dir / 'client.key'}") as client:
                     assert (await client.submit(("put", {"key": "k", "value": b"v"}))).ok
                     assert (await client.info()).address == (await told(node)).address
-            async with Client(str(tmp_path / "a")) as client:
-                await client.stop()
-            await asyncio.wait_for(one.stopped(), 30)
+            one.stop()
+            assert await asyncio.wait_for(one.stopped(), 30) == 0
             assert (await told(two)).state == "CONSENSUS"
 
     play(scene)
