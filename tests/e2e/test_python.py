@@ -387,11 +387,30 @@ def test_nodes_run_in_the_process(tmp_path: Path, net: LocalNet) -> None:
                 async with Client(node.target, sign=f"file:{net.dir / 'client.key'}") as client:
                     assert (await client.submit(("put", {"key": "k", "value": b"v"}))).ok
                     assert (await client.info()).address == (await told(node)).address
-            one.stop()
+            folder = tmp_path / "a"
+            async with Client(str(folder)) as client:  # The node runs in this very process.
+                stopped = await client.stop()
+            assert stopped.address == one.config.address
             assert await asyncio.wait_for(one.stopped(), 30) == 0
+            assert not (folder / "node.pid").exists()
             assert (await told(two)).state == "CONSENSUS"
+            run_again(folder)
 
     play(scene)
+
+
+def run_again(folder: Path) -> None:
+    """Another process takes over the folder of a node that is stopped."""
+    program = (
+        "import asyncio, sys\nfrom zmqnode import Node\n"
+        "async def scene():\n"
+        "    async with Node(sys.argv[1]) as node:\n"
+        "        print(node.info().address)\n"
+        "asyncio.run(scene())\n"
+    )
+    words = [sys.executable, "-c", program, str(folder)]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (0, f"{folder.name}sas\n"), done.stderr
 
 
 async def told(node: Node) -> Any:

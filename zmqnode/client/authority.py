@@ -37,8 +37,9 @@ def control_key(target: Target, sign: str | None) -> PrivateKey:
 
 
 def process_of(target: Target) -> int | None:
-    """The process id of a folder's running node."""
-    return None if target.folder is None else read_pid(target.folder)
+    """The process that ends with a folder's running node; None if that is this very one."""
+    pid = None if target.folder is None else read_pid(target.folder)
+    return None if pid == os.getpid() else pid
 
 
 def read_pid(folder: Path) -> int | None:

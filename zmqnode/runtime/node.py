@@ -82,6 +82,8 @@ class Node:
         self._exit_code = 0
         self._stopping = False
         self._ticker: asyncio.TimerHandle | None = None
+        self._closing: asyncio.Task[None] | None = None
+        self._last_info: NodeInfo | None = None
         self.crash: BaseException | None = None
 
     # Starting.
@@ -91,7 +93,7 @@ class Node:
         try:
             self._open()
         except BaseException:
-            await self._close()
+            await self._end()
             raise
         return self
 
@@ -101,10 +103,12 @@ class Node:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if not self._ended.is_set() and self._running:
-            self.stop()
-            await self._ended.wait()
-        await self._close()
+        try:
+            if self._running and not self._ended.is_set():
+                self.stop()
+                await self._ended.wait()
+        finally:
+            await self._end()
 
     _running = False
     _folder: DataFolder | None = None
@@ -221,7 +225,7 @@ class Node:
             case ReportEvidence(first=first):
                 self._log("warning", f"equivocation: {first}")
             case Stop():
-                self._loop.call_later(STOP_GRACE_S, self._ended.set)
+                self._loop.call_later(STOP_GRACE_S, self._leave)
 
     def committed(self, block: Block) -> None:
         """A block is the tip now."""
@@ -268,13 +272,13 @@ class Node:
         """A bug of ours: vote no more, keep answering; a second one ends the process."""
         first, self.crash = self.crash, error
         self.logger.critical("a bug stopped this node from voting", exc_info=error)
-        if first is None and self.driver is not None:
+        if first is None and self.driver is not None and not self._stopping:
             self.driver.break_down(f"a bug: {type(error).__name__}: {error}", BUG_WAY_OUT)
             return
         self._exit_code = EXIT_BUG
         if self.driver is not None:
             self.driver.close()
-        self._ended.set()
+        self._begin_end()
 
     def _knows(self, seal: Hash) -> bool:
         assert self.driver is not None
@@ -313,7 +317,7 @@ class Node:
             self.driver.post(StopAsked())
 
     async def stopped(self) -> int:
-        """Wait until the node ends; its exit code."""
+        """Wait until the node is gone: ports, store, journal and folder are free; its exit code."""
         await self._ended.wait()
         return self._exit_code
 
@@ -324,11 +328,27 @@ class Node:
         return self.config.url.url.replace("tcp://", f"tcp://{key}@", 1)
 
     def info(self) -> NodeInfo:
-        """NodeInfo, as a client's ``info()`` gives it."""
+        """NodeInfo, as a client's ``info()`` gives it; of a stopped node: its last."""
+        if self._last_info is not None:
+            return self._last_info
         return read(NodeInfo, node_info(self.standing))
 
+    def _leave(self) -> None:
+        """The core has stopped, and what it said has left."""
+        self._last_info = self.info()
+        self._begin_end()
+
+    def _begin_end(self) -> None:
+        """Let go of everything, once; it does not wait for the ``async with`` to end."""
+        if self._closing is None:
+            self._closing = self._loop.create_task(self._close())
+
+    async def _end(self) -> None:
+        self._begin_end()
+        assert self._closing is not None
+        await asyncio.shield(self._closing)
+
     async def _close(self) -> None:
-        self._ended.set()
         if self._ticker is not None:
             self._ticker.cancel()
         if self.driver is not None:
@@ -340,19 +360,24 @@ class Node:
             self._context.term()
             self._context = None
         problems: list[ZmqnodeError] = []
-        for closing in (self._store, self._notebook):
-            if closing is None:
-                continue
-            try:
-                closing.close()
-            except ZmqnodeError as error:
-                problems.append(error)
-        self._store = self._notebook = None
+        store, self._store = self._store, None
+        try:
+            if store is not None:  # It writes what it still holds; other nodes of the loop go on.
+                await self._loop.run_in_executor(None, store.close)
+        except ZmqnodeError as error:
+            problems.append(error)
+        notebook, self._notebook = self._notebook, None
+        try:
+            if notebook is not None:
+                notebook.close()
+        except ZmqnodeError as error:
+            problems.append(error)
         if self._folder is not None:
             self._folder.close()
             self._folder = None
         for problem in problems:
             self._log("error", problem.message)
+        self._ended.set()
 
     # In the foreground.
 
