@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from zmqnode.commands import terminal
-from zmqnode.commands.options import JsonOption
+from zmqnode.commands import deadline, terminal
+from zmqnode.commands.options import JsonOption, TimeoutOption
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -34,12 +34,14 @@ def new(
 def check(
     name: Annotated[str, typer.Argument(metavar="MODULE:APP", help="Such as bank:app, or kv.")],
     runs: Annotated[int, typer.Option("--runs", help="Processes to compare.")] = 2,
+    timeout_ms: TimeoutOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Look for what would make nodes disagree: in the source, and by running samples."""
     from zmqnode.app.checking import app_check
 
-    checked = app_check(name, runs, [Path()])
+    with deadline.computing(timeout_ms, "the check"):
+        checked = app_check(name, runs, [Path()])
     terminal.show(checked.json(), as_panel=check_panel, as_json=as_json)
 
 

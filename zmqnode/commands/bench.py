@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from zmqnode.commands import terminal
-from zmqnode.commands.options import JsonOption
+from zmqnode.commands import deadline, terminal
+from zmqnode.commands.options import JsonOption, TimeoutOption
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -25,6 +24,7 @@ def bench(
     ] = None,
     nodes: Annotated[int, typer.Option("--nodes", min=1, max=16, help="Of each network.")] = 4,
     runs: Annotated[int, typer.Option("--runs", min=1, max=100, help="Medians are shown.")] = 3,
+    timeout_ms: TimeoutOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Measure this machine against the goals; takes minutes, and wants the machine for itself."""
@@ -32,7 +32,8 @@ def bench(
 
     names = tuple(name for text in only or () for name in text.split(",") if name)
     rows = report.chosen(names, nodes)
-    answer = asyncio.run(report.measured(rows, nodes=nodes, runs=runs, tell=terminal.note))
+    work = report.measured(rows, nodes=nodes, runs=runs, tell=terminal.note)
+    answer = deadline.playing(work, timeout_ms, "the measuring")
     if answer["machine"]["filesystem"] == "tmpfs":
         terminal.warn("the files were in memory, not on a disk; set TMPDIR to a folder on one")
     terminal.show(answer, as_panel=panel, as_json=as_json)

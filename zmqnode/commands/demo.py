@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from zmqnode.commands import local_network, network_status, terminal
+from zmqnode.commands import deadline, local_network, network_status, terminal
 from zmqnode.commands.load import Load, Plan
 from zmqnode.commands.local_network import LocalNetwork
-from zmqnode.commands.options import JsonOption
+from zmqnode.commands.options import JsonOption, TimeoutOption
 from zmqnode.config.limits import TIMEOUT_LONG_MS
 from zmqnode.errors import TimedOut
 
@@ -111,6 +111,7 @@ def demo(
     folder: Annotated[
         Path | None, typer.Option("--dir", metavar="D", help="Default: a temporary folder.")
     ] = None,
+    timeout_ms: TimeoutOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Play a local network under load: a node is killed and comes back; nothing is lost."""
@@ -126,7 +127,7 @@ def demo(
         )
         show = Show(network=network, load=Load(targets, plan))
         with _panels(show, as_json=as_json) as refresh:
-            asyncio.run(_play(show, refresh))
+            deadline.playing(_play(show, refresh), timeout_ms, "the demo")
         terminal.show(show.json(), as_panel=closing_panel, as_json=as_json)
 
 

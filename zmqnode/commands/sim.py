@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from zmqnode.commands import terminal
-from zmqnode.commands.options import JsonOption
+from zmqnode.commands import deadline, terminal
+from zmqnode.commands.options import JsonOption, TimeoutOption
 from zmqnode.errors import Invalid
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ def run(
         list[str] | None,
         typer.Option("--faults", metavar="all|none|NAME..", help="What may go wrong; repeatable."),
     ] = None,
+    timeout_ms: TimeoutOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run seeds; every failing one leaves a trace file that ``sim replay`` takes."""
@@ -52,7 +53,8 @@ def run(
 
     first, last = parse_seeds(seeds)
     names = tuple(name for text in faults or ["all"] for name in text.split(",") if name)
-    report = runner.run_seeds(first, last, heights=heights, nodes=nodes, faults=names)
+    with deadline.computing(timeout_ms, f"seeds {first}..{last}"):
+        report = runner.run_seeds(first, last, heights=heights, nodes=nodes, faults=names)
     answer: dict[str, Any] = {
         "ok": report.ok,
         "first_seed": report.first_seed,
@@ -71,12 +73,14 @@ def run(
 def replay(
     trace: Annotated[Path, typer.Argument(metavar="TRACE", help="A trace file of sim run.")],
     tell: Annotated[bool, typer.Option("--tell", help="Every step in words, on stderr.")] = False,
+    timeout_ms: TimeoutOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run one trace again, to the same digest."""
     from zmqnode.sim import runner
 
-    report = runner.replay(_read(trace), tell=terminal.note if tell else None)
+    with deadline.computing(timeout_ms, "the trace"):
+        report = runner.replay(_read(trace), tell=terminal.note if tell else None)
     if report.expected is not None and report.expected != report.digest:
         terminal.warn("the digest is not the trace's: it was written by other code")
     answer = {
@@ -98,12 +102,14 @@ def explore(
     operations: Annotated[
         int, typer.Option("--operations", min=1, max=4, help="Handovers that may be committed.")
     ] = 2,
+    timeout_ms: TimeoutOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Explore every behaviour of handover in small worlds, over the code that decides it."""
     from zmqnode.sim import explorer
 
-    report = explorer.explore(instances, operations)
+    with deadline.computing(timeout_ms, "the exploration"):
+        report = explorer.explore(instances, operations)
     answer = {
         "ok": report.ok,
         "states": report.states,

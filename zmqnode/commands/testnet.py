@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
 
-from zmqnode.commands import local_network, network_status, terminal
+from zmqnode.commands import local_network, network_status, node_logs, terminal
 from zmqnode.commands.local_network import LocalNetwork, Member
 from zmqnode.commands.options import JsonOption, TimeoutOption
-from zmqnode.config.limits import TIMEOUT_LONG_MS
+from zmqnode.config.limits import TIMEOUT_ASK_MS, TIMEOUT_LONG_MS
 from zmqnode.errors import Invalid, Refused, TimedOut
 
 app = typer.Typer()
 
 SIGNALS: Final = ("KILL", "TERM", "STOP", "CONT")
 POLL_S: Final = 0.05
-FOLLOW_S: Final = 0.2
 REST: Final = "rest"
 
 DirOption = Annotated[
@@ -71,11 +69,14 @@ def up(
 
 
 @app.command()
-def status(folder: DirOption = None, as_json: JsonOption = False) -> None:
+def status(
+    folder: DirOption = None, timeout_ms: TimeoutOption = None, as_json: JsonOption = False
+) -> None:
     """Show what runs and where it stands."""
     began = time.monotonic()
     network = local_network.load(local_network.in_use(folder))
-    _show(network, network.nodes, began, as_json=as_json)
+    shown = _answer(network, network.nodes, began, timeout_ms)
+    terminal.show(shown, as_panel=network_panel, as_json=as_json)
 
 
 @app.command()
@@ -148,6 +149,7 @@ def kill(
         str, typer.Option("--signal", metavar="SIGNAL", help="KILL, TERM, STOP or CONT.")
     ] = "KILL",
     folder: DirOption = None,
+    timeout_ms: TimeoutOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Send a signal to nodes: end (KILL, TERM), pause (STOP) or go on (CONT)."""
@@ -162,7 +164,7 @@ def kill(
         local_network.send(node, wanted)
     if wanted in ("KILL", "TERM"):
         for pid in pids:
-            local_network.await_end(pid, local_network.STOP_MS / 1000)
+            local_network.await_end(pid, (timeout_ms or local_network.STOP_MS) / 1000)
     _show(network, nodes, began, as_json=as_json)
 
 
@@ -172,6 +174,7 @@ def cut(
     second: Annotated[str, typer.Argument(metavar="B", help="Nodes, or rest.")],
     one_way: Annotated[bool, typer.Option("--one-way", help="Only from A to B.")] = False,
     folder: DirOption = None,
+    timeout_ms: TimeoutOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Cut all peer traffic between A and B, until heal or restart; clients still get in."""
@@ -189,19 +192,22 @@ def cut(
     urls = {"left": [node.url for node in left], "right": [node.url for node in right]}
     back: list[str] = [] if one_way else urls["right"]
     for node in left:
-        _mute(node, muted_in=back, muted_out=urls["right"])
+        _mute(node, timeout_ms, muted_in=back, muted_out=urls["right"])
     for node in right:
-        _mute(node, muted_in=urls["left"], muted_out=[] if one_way else urls["left"])
+        left_out: list[str] = [] if one_way else urls["left"]
+        _mute(node, timeout_ms, muted_in=urls["left"], muted_out=left_out)
     _show(network, network.nodes, began, as_json=as_json)
 
 
 @app.command()
-def heal(folder: DirOption = None, as_json: JsonOption = False) -> None:
+def heal(
+    folder: DirOption = None, timeout_ms: TimeoutOption = None, as_json: JsonOption = False
+) -> None:
     """Undo all cuts."""
     began = time.monotonic()
     network = local_network.load(local_network.in_use(folder))
     for node in network.nodes:
-        _mute(node, muted_in=[], muted_out=[])
+        _mute(node, timeout_ms, muted_in=[], muted_out=[])
     _show(network, network.nodes, began, as_json=as_json)
 
 
@@ -210,17 +216,18 @@ def logs(
     names: NodesArgument = None,
     follow: Annotated[bool, typer.Option("--follow", help="Go on with what comes.")] = False,
     folder: DirOption = None,
+    timeout_ms: TimeoutOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Print the nodes' logs, the last lines first; a stream."""
     network = local_network.load(local_network.in_use(folder))
     nodes = network.chosen(names or [])
     with terminal.streaming():
-        for node, line in _lines(nodes, follow=follow):
+        for node, line in node_logs.lines(nodes, timeout_ms, follow=follow):
             if as_json:
-                terminal.write(_stdout(), terminal.json_line(_parsed(node, line)))
+                terminal.write(_stdout(), terminal.json_line(node_logs.parsed(node, line)))
             else:
-                terminal.line(f"{node.name} {_plain(line)}")
+                terminal.line(f"{node.name} {node_logs.plain(line)}")
 
 
 @app.command("load")
@@ -304,20 +311,25 @@ async def _answering(
         await asyncio.sleep(POLL_S)
 
 
-def _mute(node: Member, *, muted_in: Sequence[str], muted_out: Sequence[str]) -> None:
+def _mute(
+    node: Member, timeout_ms: int | None, *, muted_in: Sequence[str], muted_out: Sequence[str]
+) -> None:
     """Cut at one node; one that does not run has no links, and starts without a cut."""
     from zmqnode.client import Client
 
     async def ask() -> None:
-        async with Client(str(node.folder)) as client:
+        limit_ms = timeout_ms or TIMEOUT_ASK_MS
+        async with Client(str(node.folder), timeout_ms=limit_ms) as client:
             await client.cut(muted_in, muted_out)
 
     if node.pid is not None:
         asyncio.run(ask())
 
 
-def _answer(network: LocalNetwork, nodes: Sequence[Member], began: float) -> dict[str, Any]:
-    answers = asyncio.run(network_status.infos(nodes))
+def _answer(
+    network: LocalNetwork, nodes: Sequence[Member], began: float, timeout_ms: int | None = None
+) -> dict[str, Any]:
+    answers = asyncio.run(network_status.infos(nodes, timeout_ms))
     return network_status.answer(network, nodes, answers, time.monotonic() - began)
 
 
@@ -368,50 +380,6 @@ def _names(text: str) -> list[str]:
     if not names:
         raise Invalid("usage", "names of nodes, with commas between them")
     return names
-
-
-# Logs.
-
-
-def _lines(nodes: Sequence[Member], *, follow: bool) -> Iterator[tuple[Member, str]]:
-    at = {}
-    for node in nodes:
-        log = node.folder / local_network.LOG_FILE
-        at[node.name] = log.stat().st_size if log.exists() else 0
-        yield from ((node, line) for line in local_network.tail(log))
-    while follow:
-        time.sleep(FOLLOW_S)
-        for node in nodes:
-            text, at[node.name] = _read_on(node.folder / local_network.LOG_FILE, at[node.name])
-            yield from ((node, line) for line in text)
-
-
-def _read_on(log: Path, at: int) -> tuple[list[str], int]:
-    """Whole lines from an offset on, and where they end."""
-    try:
-        with log.open("rb") as file:
-            file.seek(at)
-            data = file.read(local_network.LOG_TAIL_BYTES)
-    except OSError:
-        return [], at
-    whole = data[: data.rfind(b"\n") + 1]
-    return whole.decode(errors="replace").splitlines(), at + len(whole)
-
-
-def _parsed(node: Member, line: str) -> dict[str, Any]:
-    try:
-        found = json.loads(line)
-    except ValueError:
-        found = None
-    return {"name": node.name, **(found if isinstance(found, dict) else {"message": line})}
-
-
-def _plain(line: str) -> str:
-    try:
-        found = json.loads(line)
-        return f"{found['at']} {found['level']:7} {found['message']}"
-    except (ValueError, KeyError, TypeError):
-        return line
 
 
 def _stdout() -> Any:
