@@ -25,13 +25,16 @@ from zmqnode.config.limits import (
     STANDBY_AFTER_MIN_MS,
     STANDBY_AFTER_MS,
 )
-from zmqnode.config.place import PORT_MAX, Place, is_url, parse_place
+from zmqnode.config.place import PORT_MAX, Place, is_url, parse_http, parse_place
 from zmqnode.config.schema import Field, Reading, Section, flat, nearest, typed
 from zmqnode.config.secret import Secret, parse_secret, redact
 from zmqnode.errors import Invalid
 
 NODE_FILE: Final = "node.yml"
 GENESIS_FILE: Final = "genesis.yml"
+OPEN_METRICS_WARNING: Final = (
+    "whoever reaches this address may read the metrics: nothing there is encrypted or asked for"
+)
 
 
 def parse_network_id(text: str) -> str:
@@ -64,6 +67,7 @@ NODE: Final = Section(
             doc="the member's name, ending in sas",
             required=True,
             check=parse_address,
+            pattern="^[A-Za-z0-9_-]{1,61}sas$",
         ),
         "network-id": Field(
             kind="text", doc="the chain's name", required=True, check=parse_network_id
@@ -89,11 +93,13 @@ NODE: Final = Section(
                     kind="text",
                     doc="the peers' door, a url or a port (default: the next port)",
                     check=_own_place,
+                    port_too=True,
                 ),
                 "publish": Field(
                     kind="text",
                     doc="the PUB socket, a url or a port (default: the port after that)",
                     check=_own_place,
+                    port_too=True,
                 ),
                 "bootstrap": Field(
                     kind="texts",
@@ -153,6 +159,17 @@ NODE: Final = Section(
                 ),
             },
         ),
+        "metrics": Section(
+            doc="the port that Prometheus reads; without a url there is none",
+            fields={
+                "url": Field(
+                    kind="text",
+                    doc="http://HOST:PORT, or a port on 127.0.0.1; serves /metrics and /healthz",
+                    check=parse_http,
+                    port_too=True,
+                ),
+            },
+        ),
         "faults": Field(
             kind="bool", doc="obey `testnet cut`; for local networks only", default=False
         ),
@@ -181,6 +198,7 @@ class Config:
     handover_consent: str  # auto ask
     log_level: str  # debug info warning error
     log_format: str  # text json
+    metrics: Place | None  # The HTTP port of metrics; None: there is none.
     faults: bool
 
     @classmethod
@@ -214,14 +232,19 @@ class Config:
             "standby": {"auto": self.standby_auto, "after_ms": self.standby_after_ms},
             "handover": {"consent": self.handover_consent},
             "log": {"level": self.log_level, "format": self.log_format},
+            "metrics": {"url": None if self.metrics is None else self.metrics.http},
             "faults": self.faults,
         }
 
     @property
     def warnings(self) -> tuple[str, ...]:
         """One line each, for stderr."""
-        warning = self.privatekey.warning
-        return () if warning is None else (f"{self.file}: privatekey: {warning}",)
+        found = []
+        if self.privatekey.warning is not None:
+            found.append(f"{self.file}: privatekey: {self.privatekey.warning}")
+        if self.metrics is not None and not self.metrics.is_loopback:
+            found.append(f"{self.file}: metrics.url: {OPEN_METRICS_WARNING}")
+        return tuple(found)
 
 
 def node_file(path: Path) -> Path:
@@ -238,6 +261,7 @@ def load_node(path: Path) -> tuple[Config, dict[str, str]]:
     values = reading.section(root, NODE)
     document.refuse()
     places = _places(reading, cast(Mapping[str, object], values["network"]))
+    _check_metrics(reading, cast(Mapping[str, object], values["metrics"]), places)
     document.refuse()
     origins = {dotted: _origin(reading, str(file), dotted) for dotted in flat(NODE)}
     return _config(file, values, places), origins
@@ -265,6 +289,7 @@ def _config(file: Path, values: dict[str, object], places: tuple[Place, ...]) ->
         handover_consent=cast(str, read["handover"]["consent"]),
         log_level=cast(str, read["log"]["level"]),
         log_format=cast(str, read["log"]["format"]),
+        metrics=cast("Place | None", read["metrics"]["url"]),
         faults=cast(bool, values["faults"]),
     )
 
@@ -293,6 +318,16 @@ def _places(reading: Reading, network: Mapping[str, object]) -> tuple[Place, ...
                 where, f"network.{name}", f"{doors[-1].url} is taken by another door"
             )
     return tuple(doors)
+
+
+def _check_metrics(
+    reading: Reading, metrics: Mapping[str, object], doors: tuple[Place, ...]
+) -> None:
+    """The port of metrics is none of the doors'."""
+    place = cast(Place | None, metrics["url"])
+    if place is not None and (place.host, place.port) in [(one.host, one.port) for one in doors]:
+        message = f"{place.host}:{place.port} is a door of the network; take another port"
+        reading.document.add(reading.origins["metrics.url"], "metrics.url", message)
 
 
 def _origin(reading: Reading, file: str, dotted: str) -> str:

@@ -25,6 +25,7 @@ _FORM: Final = re.compile(
 )
 _NAME: Final = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*\.?")
 _HINT: Final = "a url is tcp://HOST:PORT, or tcp://PUBLICKEY@HOST:PORT where the key is needed too"
+LOOPBACK: Final = "127.0.0.1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +49,19 @@ class Place:
             return self.url
         return self.url.replace("tcp://", f"tcp://{public_text(self.publickey)}@", 1)
 
+    @property
+    def http(self) -> str:
+        """The same place as what a browser or Prometheus is given."""
+        return self.url.replace("tcp://", "http://", 1)
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine reaches it; a name other than ``localhost`` may be anything."""
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
     def shifted(self, ports: int) -> Place:
         """The same host, some ports further; the caller checked that the port exists."""
         return replace(self, port=self.port + ports, publickey=None)
@@ -67,12 +81,37 @@ def parse_place(text: str) -> Place:
     publickey = None if key is None else parse_public(key)
     if found["scheme"].lower() not in ("tcp", "https"):
         raise _invalid(text, f"has the scheme {found['scheme']}, not tcp (or https)")
+    port = _port(text, found, "has a path; a node has none")
+    return Place(host=_host(text, found["host"]), port=port, publickey=publickey)
+
+
+def parse_http(text: str) -> Place:
+    """The place of an HTTP port: ``http://HOST:PORT``, or a port alone, on the loopback.
+
+    Raises:
+        Invalid: ``config_invalid``.
+    """
+    plain = text.strip()
+    if plain.isascii() and plain.isdigit() and len(plain) <= 5 and 1 <= int(plain) <= PORT_MAX:
+        return Place(host=LOOPBACK, port=int(plain))
+    found = _FORM.fullmatch(plain)
+    if found is None:
+        raise _invalid(text, f"is neither http://HOST:PORT nor a port from 1 to {PORT_MAX}")
+    if found["scheme"].lower() != "http":
+        raise _invalid(text, f"has the scheme {found['scheme']}, not http")
+    if found["key"] is not None:
+        raise _invalid(text, "has a name or key before its host; none is asked for there")
+    port = _port(text, found, "has a path; /metrics and /healthz are there by themselves")
+    return Place(host=_host(text, found["host"]), port=port)
+
+
+def _port(text: str, found: re.Match[str], path: str) -> int:
+    """The port of a url; ``path`` is what is said to one that goes on after it."""
     if found["port"] is None or not 1 <= int(found["port"]) <= PORT_MAX:
         raise _invalid(text, f"needs a port from 1 to {PORT_MAX}")
-    rest = found["rest"] or ""
-    if rest.split("#", 1)[0] not in ("", "/"):
-        raise _invalid(text, "has a path; a node has none")
-    return Place(host=_host(text, found["host"]), port=int(found["port"]), publickey=publickey)
+    if (found["rest"] or "").split("#", 1)[0] not in ("", "/"):
+        raise _invalid(text, path)
+    return int(found["port"])
 
 
 def is_url(text: str) -> bool:

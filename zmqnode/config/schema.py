@@ -18,6 +18,7 @@ import yaml
 from zmqnode.base.keys import looks_private
 from zmqnode.config.document import Document, Node, entries, join
 from zmqnode.config.limits import TEXT_CHARS_MAX
+from zmqnode.config.place import PORT_MAX
 from zmqnode.config.secret import redact
 from zmqnode.errors import ZmqnodeError
 
@@ -42,6 +43,8 @@ class Field:
     check: Check | None = None  # Of each text.
     secret: bool = False  # Its text never stands in a finding.
     chars_max: int = TEXT_CHARS_MAX
+    port_too: bool = False  # A text that may be a port alone: to a YAML reader that is an int.
+    pattern: str = ""  # For the JSON Schema: what every right text matches (ECMA 262).
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -253,7 +256,8 @@ def _int(text: str, item: Field, shown: str, *, plain: bool) -> int:
 def _nearest(key: str, fields: Mapping[str, Item], path: str) -> str | None:
     """A key of this map, or the dotted path of one further in (``url`` for ``network.url``)."""
     inner = flat(Section(doc="", fields=fields))
-    last = {dotted.rpartition(".")[2]: dotted for dotted in inner}
+    # Of two with one last word the first in the table is meant.
+    last = {dotted.rpartition(".")[2]: dotted for dotted in reversed(inner)}
     found = nearest(key, [*fields, *inner, *last])
     if found is None:
         return None
@@ -270,7 +274,9 @@ def _plain(word: str) -> str:
 
 def _field_schema(item: Field) -> dict[str, object]:
     schema: dict[str, object] = {"description": item.doc}
-    one: dict[str, object] = {"type": "string", "maxLength": item.chars_max}
+    one: dict[str, object] = {"type": "string", "minLength": 1, "maxLength": item.chars_max}
+    if item.pattern:
+        one["pattern"] = item.pattern
     match item.kind:
         case "int":
             schema["type"] = "integer"
@@ -280,6 +286,8 @@ def _field_schema(item: Field) -> dict[str, object]:
             schema["type"] = "boolean"
         case "texts":
             schema["anyOf"] = [one, {"type": "array", "items": one, "maxItems": item.greatest}]
+        case _ if item.port_too:
+            schema["anyOf"] = [one, {"type": "integer", "minimum": 1, "maximum": PORT_MAX}]
         case _:
             schema.update(one)
             if item.choices:
