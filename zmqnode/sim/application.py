@@ -1,57 +1,84 @@
-"""A toy application: the state is a hash chain over the seals, the suffrage never changes.
+"""A toy application: the state is a hash chain over the seals and what they did to the members.
 
-It is deterministic, unless a plan makes one node drift: then its results differ from some height
-on.
+Who votes is decided by the true core/authority, as every executor must ask it; its changes join the
+state's hash chain, so that nodes which disagree about a handover disagree about the block. It is
+deterministic, unless a plan makes one node drift: then its results differ from some height on.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
 from zmqnode.base.block import Block, Manifest
+from zmqnode.base.codec import pack
 from zmqnode.base.hashes import ZERO, Hash, tagged
 from zmqnode.base.proposal import Value
 from zmqnode.base.seal import Seal
 from zmqnode.base.suffrage import Suffrage
+from zmqnode.base.system import system_operations
+from zmqnode.core.authority import Authority, Step, advance
+from zmqnode.core.authority_entries import changes
+from zmqnode.core.authority_state import Context
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """An executed value: its block, who votes after it, what it did to handovers."""
+
+    block: Block
+    authority: Authority
+    steps: tuple[Step, ...] = ()
 
 
 class ToyApp:
-    """The application of one node: state roots by block hash, results by (parent, value)."""
+    """The application of one node: the states after blocks, results by (parent, value)."""
 
     def __init__(
-        self, genesis: Block, suffrage: Suffrage, drift_height: int = 0, drift_life: int = 1
+        self,
+        genesis: Result,
+        context: Callable[[Value], Context],
+        drift_height: int = 0,
+        drift_life: int = 1,
     ) -> None:
-        self._suffrage = suffrage
+        self._context = context
         self._drift_height = drift_height  # 0: never.
         self._sober_lives = drift_life - 1
-        self._roots: dict[Hash, Hash] = {genesis.hash: genesis.manifest.state_root}
-        self.results: dict[tuple[Hash, Hash], Block] = {}
+        self._states: dict[Hash, Result] = {genesis.block.hash: genesis}
+        self.results: dict[tuple[Hash, Hash], Result] = {}
 
     def knows(self, parent: Hash) -> bool:
         """Whether there is a state to execute on."""
-        return parent in self._roots
+        return parent in self._states
 
-    def execute(self, parent: Hash, value: Value, seals: tuple[Seal, ...]) -> Block:
-        """The block that this value gives on a known parent; remembered for the commit."""
+    def execute(self, parent: Hash, value: Value, seals: tuple[Seal, ...]) -> Result:
+        """What this value gives on a known parent; remembered for the commit."""
+        before = self._states[parent]
+        operations = system_operations(seals)
+        after, steps = advance(before.authority, operations, value.accept, self._context(value))
         body = b"".join(seal.hash for seal in seals)
         if 0 < self._drift_height <= value.height and self._sober_lives <= 0:
             body += b"drift"
-        root = tagged(b"toy-state", self._roots[parent] + body)
+        changed = sorted(changes(before.authority, after).items())
+        told = pack([[key, data] for key, data in changed]) if changed else b""
         manifest = Manifest(
             height=value.height,
             parent=parent,
             value=value.hash,
             results_root=tagged(b"toy-results", body),
-            state_root=root,
-            suffrage=self._suffrage.hash,
+            state_root=tagged(b"toy-state", before.block.manifest.state_root + body + told),
+            suffrage=after.members.hash,
         )
         block = Block(manifest=manifest, value=value, seals=seals, results=())
-        self._roots[block.hash] = root
-        self.results[parent, value.hash] = block
-        return block
+        result = Result(block=block, authority=after, steps=steps)
+        self._states[block.hash] = result
+        self.results[parent, value.hash] = result
+        return result
 
-    def restart(self, blocks: list[Block]) -> None:
+    def restart(self, stored: Iterable[Result]) -> None:
         """Forget all that the store does not have."""
         self._sober_lives -= 1
-        self._roots = {block.hash: block.manifest.state_root for block in blocks}
+        self._states = {one.block.hash: one for one in stored}
         self.results.clear()
 
     def committed(self, parent: Hash) -> None:

@@ -10,15 +10,17 @@ from typing import Final
 from zmqnode.base.block import Block
 from zmqnode.base.keys import Address, PublicKey
 from zmqnode.base.params import Params
+from zmqnode.base.proposal import Value
 from zmqnode.base.seal import Seal, read_seal
 from zmqnode.base.signing import Domain
 from zmqnode.base.suffrage import Member, Suffrage
 from zmqnode.base.voteproof import Voteproof
+from zmqnode.core.authority import Authority, Context, founded
 from zmqnode.core.events import Event, PeerConnected, PeerLost
 from zmqnode.core.machine import Machine
 from zmqnode.core.world import MachineConfig
 from zmqnode.sim import betrayals
-from zmqnode.sim.application import ToyApp, genesis_block
+from zmqnode.sim.application import Result, ToyApp, genesis_block
 from zmqnode.sim.checkers import Checkers, Violation
 from zmqnode.sim.clients import SimClients
 from zmqnode.sim.disk import SimDisk, Stored
@@ -55,6 +57,8 @@ class Identity:
     address: Address
     instance: PublicKey
     signer: SimSigner
+    authority: SimSigner  # The address's identity key.
+    url: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +91,7 @@ class Cluster:
         self._make = make
         self.suffrage = self._suffrage()
         self._genesis = genesis_block(self.suffrage)
+        self._founded: Authority = founded(self.suffrage)
         self.domain = Domain(network_id=NETWORK_ID, genesis=self._genesis.hash)
         self.params = Params(
             block_interval_ms=plan.block_interval_ms,
@@ -130,6 +135,8 @@ class Cluster:
             address=entry.address,
             instance=entry.instance,
             signer=SimSigner(self.keys.key(f"instance {member}"), self.domain),
+            authority=SimSigner(self.keys.key(f"identity {member}"), self.domain),
+            url=entry.url,
         )
         node = SimNode(self, index, identity, disks[member] if member < len(disks) else Disk())
         if member < len(self.plan.clocks):
@@ -146,14 +153,23 @@ class Cluster:
 
     def new_disk(self) -> SimDisk:
         """An empty disk with block 0 on it."""
-        fact_less = Stored(block=self._genesis, accept=None)
-        return SimDisk(fact_less)
+        return SimDisk(Stored(block=self._genesis, accept=None, authority=self._founded))
 
     def new_app(self, member: int) -> ToyApp:
         """The application of a member."""
         plan = self.plan
         height = plan.drift_height if plan.drift_node == member else 0
-        return ToyApp(self._genesis, self.suffrage, height, plan.drift_life)
+        genesis = Result(block=self._genesis, authority=self._founded)
+        return ToyApp(genesis, self._context, height, plan.drift_life)
+
+    def _context(self, value: Value) -> Context:
+        return Context(
+            height=value.height,
+            time_ms=value.time_ms,
+            params=self.params,
+            domain=self.domain,
+            verify=self.keys.verify,
+        )
 
     def new_machine(self, identity: Identity) -> Machine:
         """A newborn machine of an instance."""
@@ -164,6 +180,8 @@ class Cluster:
                 params=self.params,
                 domain=self.domain,
                 verify=self.keys.verify,
+                identity=identity.authority,
+                url=identity.url,
             )
         )
 

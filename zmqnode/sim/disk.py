@@ -15,7 +15,9 @@ from random import Random
 from zmqnode.base.ballot import Ballot, Fact
 from zmqnode.base.block import Block
 from zmqnode.base.hashes import Hash
+from zmqnode.base.suffrage import Suffrage
 from zmqnode.base.voteproof import Voteproof
+from zmqnode.core.authority import Authority, suffrage
 from zmqnode.core.records import (
     BallotSigned,
     BlockSummary,
@@ -34,6 +36,7 @@ class Stored:
 
     block: Block
     accept: Voteproof | None  # None: block 0.
+    authority: Authority  # After it: the store keeps the state.
 
 
 class SimDisk:
@@ -132,6 +135,16 @@ class SimDisk:
     def remembered(self) -> tuple[JournalRecord, ...]:
         """What a start gets back: records of heights above the store's tip, in order."""
         return tuple(r for r in self.records if r.height > self.height)
+
+    @property
+    def authority(self) -> Authority:
+        """Who votes and what is under way, after the newest block."""
+        return self.blocks[-1].authority
+
+    def suffrages(self, first: int) -> tuple[tuple[int, Suffrage], ...]:
+        """Who may vote, by height, from ``first`` to two heights above the tip."""
+        known = ((h, self.blocks[max(0, h - 2)].authority) for h in range(first, self.height + 3))
+        return tuple((height, suffrage(after, height)) for height, after in known)
 
     def summaries(self, span_ms: int, least: int) -> tuple[BlockSummary, ...]:
         """The newest blocks: all of the last ``span_ms`` of block time and ``least`` of them."""

@@ -21,6 +21,7 @@ from zmqnode.core.effects import Effect
 from zmqnode.core.events import Event
 from zmqnode.core.machine import Machine
 from zmqnode.core.records import BallotSigned, JournalRecord, Recovery
+from zmqnode.sim.application import Result
 from zmqnode.sim.checkers import Violation
 from zmqnode.sim.disk import Stored
 from zmqnode.sim.plan import Disk
@@ -93,13 +94,13 @@ class SimNode:
         height = self.disk.height
         nonce = tagged(b"sim-nonce", b"%d %d" % (self.index, self.life))
         first = max(0, height - SUMMARIES_LEAST)
-        suffrages = tuple((h, self.cluster.suffrage) for h in range(first, height + 3))
         recovery = Recovery(
             blocks=self.disk.summaries(self.cluster.summaries_span_ms, SUMMARIES_LEAST),
-            suffrages=suffrages,
+            suffrages=self.disk.suffrages(first),
             records=self.disk.remembered(),
             watermark=self.disk.watermark,
             nonce=nonce,
+            authority=self.disk.authority,
         )
         self.receive(told.Booted(recovery=recovery))
         self.read_clock()
@@ -116,7 +117,9 @@ class SimNode:
         self._executing.clear()
         self.accepted.clear()
         self.disk.crash(self.cluster.random, tail, forget)
-        self.app.restart([stored.block for stored in self.disk.blocks])
+        self.app.restart(
+            Result(block=stored.block, authority=stored.authority) for stored in self.disk.blocks
+        )
         self.cluster.disconnect(self)
 
     def read_clock(self) -> None:
@@ -343,22 +346,24 @@ class SimNode:
         self._executing.pop((effect.parent, effect.value.hash), None)
         if not self.app.knows(effect.parent):
             return
-        block = self.app.execute(effect.parent, effect.value, effect.seals)
+        result = self.app.execute(effect.parent, effect.value, effect.seals)
         event = told.Executed(
             parent=effect.parent,
             value=effect.value.hash,
-            manifest=block.manifest,
-            suffrage=self.cluster.suffrage,
+            manifest=result.block.manifest,
+            suffrage=result.authority.members,
             elapsed_ms=elapsed_ms,
+            authority=result.authority,
+            steps=result.steps,
         )
         self.receive(event)
 
     def _commit(self, effect: ask.Commit) -> None:
         cluster = self.cluster
         cluster.note(self, b"commit", effect.block)
-        block = self.app.results.get((effect.parent, effect.value))
+        result = self.app.results.get((effect.parent, effect.value))
         tip = self.disk.blocks[-1].block
-        if block is None or block.hash != effect.block:
+        if result is None or result.block.hash != effect.block:
             raise Violation("commit", effect.height, "the block was not executed with this result")
         if effect.parent != tip.hash or effect.height != tip.height + 1:
             raise Violation("commit", effect.height, "not the next block of this node")
@@ -366,7 +371,9 @@ class SimNode:
             cluster.tell(self, f"commits {effect.height} {effect.block.hex()[:6]}")
         if effect.init is not None and self.honest:
             cluster.checkers.voteproof(effect.init)
-        self.disk.commit(Stored(block=block, accept=effect.accept))
+        block = result.block
+        stored = Stored(block=block, accept=effect.accept, authority=result.authority)
+        self.disk.commit(stored)
         self.app.committed(effect.parent)
         cluster.committed(self, block, effect.accept)
         lag_us = cluster.random.randint(0, 1000 * self._disk_model.store_lag_ms)
