@@ -21,6 +21,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from zmqnode.base.codec import decode, encode, message, pack, pack_sorted, unpack
+from zmqnode.base.feed import FeedRequest
+from zmqnode.base.handover_query import HandoverAsk, HandoverCommand
 from zmqnode.base.hashes import Hash
 from zmqnode.base.keys import PrivateKey, PublicKey, Signature
 from zmqnode.base.point import HEIGHT_MAX
@@ -268,7 +270,7 @@ class CutCommand:
                 raise ValueError("too many urls")
 
 
-Command = StopCommand | CutCommand
+Command = StopCommand | CutCommand | HandoverCommand
 
 Request = (
     ChainAsked
@@ -284,6 +286,8 @@ Request = (
     | ConditionAwaited
     | ChallengeAsked
     | ControlAsked
+    | FeedRequest
+    | HandoverAsk
 )
 _REQUESTS: Final = frozenset(Request.__args__)
 _COMMANDS: Final = frozenset(Command.__args__)

@@ -9,14 +9,16 @@ from __future__ import annotations
 import os
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import Final, assert_never
+from typing import Final
 
+from zmqnode.base.handover_query import HandoverCommand
 from zmqnode.base.hashes import Hash
 from zmqnode.base.keys import public_text, verify
 from zmqnode.base.query import (
     CUT_URLS_MAX,
     Answer,
     Challenge,
+    Command,
     ControlAsked,
     CutCommand,
     StopCommand,
@@ -81,7 +83,7 @@ class Control:
             raise Refused("bad_argument", f"no command: {error}") from None
         return self._command(command)
 
-    def _command(self, command: StopCommand | CutCommand) -> Answer:
+    def _command(self, command: Command) -> Answer:
         match command:
             case StopCommand():
                 self.view.stop()
@@ -102,7 +104,10 @@ class Control:
                 self._cut(command)
                 return told({})
             case _:
-                assert_never(command)
+                return self._handover(command)
+
+    def _handover(self, command: HandoverCommand) -> Answer:
+        raise Refused("wrong_state", "this node hands nothing over yet")
 
     def _cut(self, command: CutCommand) -> None:
         """One cut comes on top of those before it, until both sides are named empty: healed."""

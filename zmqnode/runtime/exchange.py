@@ -22,8 +22,17 @@ from zmqnode.base.exchange import (
     VotesAnswer,
     VotesWanted,
 )
+from zmqnode.base.handing import (
+    ConsentAnswer,
+    ConsentWanted,
+    ReadyAnswer,
+    ReadyWanted,
+    Shadow,
+    SignedAnswer,
+    SignedWanted,
+)
 from zmqnode.base.hashes import Hash
-from zmqnode.base.keys import PublicKey, verify
+from zmqnode.base.keys import Address, PublicKey, verify
 from zmqnode.base.proposal import Proposal
 from zmqnode.base.seal import Seal, read_seal, seal_hash
 from zmqnode.base.signing import Domain
@@ -49,8 +58,11 @@ ASK_TIMEOUT_MS: Final = 2000
 BLOCKS_ANSWER_BYTES: Final = 4 * 1024 * 1024  # One block more may come on top: still one answer.
 SEALS_MESSAGE_BYTES: Final = 512 * 1024
 
-VOTES = (Ballot, Proposal, Voteproof, Status)
-REQUESTS = (VotesWanted, SealsWanted, BlocksWanted, LastBallotWanted)
+PUBLISHED = (Ballot, Proposal, Voteproof, Status, SealsAnnounced, Shadow)
+REQUESTS = (
+    *(VotesWanted, SealsWanted, BlocksWanted, LastBallotWanted),
+    *(ReadyWanted, ConsentWanted, SignedWanted),
+)
 
 
 class Exchange:
@@ -82,7 +94,8 @@ class Exchange:
     def peer_up(self, peer: PeerId, url: str) -> None:
         """A link is up both ways."""
         self.log("info", f"connected to {peer.address} at {url}")
-        self.post(PeerConnected(address=peer.address, instance=peer.instance))  # type: ignore[arg-type]
+        address = Address(peer.address)
+        self.post(PeerConnected(address=address, instance=peer.instance, url=url))
 
     def peer_down(self, peer: PeerId) -> None:
         """Its last link is gone."""
@@ -101,7 +114,7 @@ class Exchange:
         """Something from a publisher's stream."""
         if isinstance(message, SealsPublished):
             return self._seals(peer.instance, message.seals, pulled=False, missing=())
-        if isinstance(message, (Ballot, Proposal, Voteproof, Status, SealsAnnounced)):
+        if isinstance(message, PUBLISHED):
             self.post(Heard(message=message, source=peer.instance))
             return None
         return Strike(fault=Fault.MALFORMED, detail=f"not for publishing: {type(message).__name__}")
@@ -211,7 +224,13 @@ class Exchange:
                     self._seals(source, seals, pulled=True, missing=missing)
                 case BlocksAnswer(first=first, blocks=blocks):
                     self._take_blocks(source, first, blocks)
-                case VotesAnswer() | LastBallotAnswer():
+                case (
+                    VotesAnswer()
+                    | LastBallotAnswer()
+                    | ReadyAnswer()
+                    | ConsentAnswer()
+                    | SignedAnswer()
+                ):
                     self.post(Answered(source=source, reply=message))
 
         return take

@@ -13,6 +13,7 @@ from zmqnode.core.records import (
     ExecutionBegun,
     JournalRecord,
     ProposalSigned,
+    ShadowSigned,
     ValueHeld,
 )
 from zmqnode.errors import Damaged, Malformed
@@ -24,6 +25,7 @@ KINDS: Final[dict[type, int]] = {
     ValueHeld: 3,
     CertificateHeld: 4,
     ExecutionBegun: 5,
+    ShadowSigned: 6,
 }
 _DAMAGED_HINT: Final = "start with an empty data folder as a standby and hand the vote over to it"
 
