@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -39,6 +40,7 @@ from zmqnode.base.query import (
     Until,
     read_answer,
     sign_control,
+    told,
 )
 from zmqnode.base.results import decode_results
 from zmqnode.base.seal import Seal, make_seal
@@ -48,6 +50,7 @@ from zmqnode.network.gate import Strike
 from zmqnode.runtime import waiting
 from zmqnode.runtime.control import CHALLENGES_MAX
 from zmqnode.runtime.queries import Queries
+from zmqnode.runtime.telling import SLICE_ITEMS, TELLINGS_MAX, told_list
 from zmqnode.runtime.waiting import Waiter, Waiters
 
 CLIENT = b"c" * 32
@@ -69,9 +72,17 @@ class Door:
     answers: dict[Line, Any] = field(default_factory=dict)
     numbers: int = 0
     session: str = "s"
+    loop: list[Callable[[], None]] | None = None
 
     def __post_init__(self) -> None:
-        self.queries = self.node.queries = Queries(self.node, self)
+        self.queries = self.node.queries = Queries(self.node, self, self.soon)
+
+    def soon(self, turn: Callable[[], None]) -> None:
+        """The loop comes round when the test says so."""
+        if self.loop is None:
+            turn()
+        else:
+            self.loop.append(turn)
 
     def answer(self, route: Line, payload: bytes) -> bool:
         assert route not in self.answers, "a request has one answer"
@@ -544,3 +555,55 @@ def test_junk_gets_a_strike_and_an_answer(door: Door) -> None:
     strike = door.queries.client_request(CLIENT, line, b"junk")
     assert isinstance(strike, Strike)
     assert door.answers[line].code == "bad_argument"
+
+
+# Long answers.
+
+
+def test_a_large_block_is_told_in_slices_while_others_are_answered(door: Door) -> None:
+    """Goal: no question holds the loop. Method: 1,000 operations, one turn of the loop a slice."""
+    operations = [["put", [f"k{i}", b"v"]] for i in range(1000)]
+    door.node.commit([door.node.chain.seal(*operations)])
+    whole = door.told(BlockAsked(height=1))
+    door.loop = []
+    line = door.say(BlockAsked(height=1))
+    turns = 0
+    while line not in door.answers:
+        assert door.ask(InfoAsked()) is not None, "others need not wait"
+        (turn,) = door.loop  # One at a time, however many answers are under way.
+        door.loop.clear()
+        turn()
+        turns += 1
+    assert turns >= 1000 // SLICE_ITEMS
+    assert door.answers[line] == Told(body=whole)
+    assert [one["index"] for one in whole["operations"]] == list(range(1000))
+    assert len(door.queries.tellings) == 0
+
+
+def test_long_answers_are_bounded_and_leave_with_their_client(door: Door) -> None:
+    operations = [["put", [f"k{i}", b"v"]] for i in range(200)]
+    door.node.commit([door.node.chain.seal(*operations)])
+    door.loop = []
+    lines = [door.say(BlockAsked(height=1)) for _ in range(TELLINGS_MAX)]
+    assert not any(line in door.answers for line in lines)
+    assert door.refused(BlockAsked(height=1)).code == "rate_limited"
+    assert door.told(BlockAsked(height=0))["height"] == 0, "a short answer is made at once"
+    door.queries.client_gone(door.session)
+    assert len(door.queries.tellings) == 0
+    while door.loop:
+        door.loop.pop()()
+    assert not any(line in door.answers for line in lines)
+
+
+@pytest.mark.parametrize("slice_items", [1, 3, 100])
+def test_an_answer_in_slices_is_the_same_bytes(slice_items: int) -> None:
+    """Goal: one encoding. Method: beside ``told`` of the whole, keys before and after the list."""
+    items: list[Any] = [{"b": [1, {"z": None, "a": (True, b"x")}], "a": "é"}, [], 7] * 3
+    body = {"zz": 1, "list": None, "a": {"y": 1, "x": [2]}}
+    made: list[bytes] = []
+
+    def making() -> Generator[None, None, None]:
+        made.append((yield from told_list(body, "list", iter(items), slice_items)))
+
+    assert len(list(making())) == len(items) // slice_items
+    assert made == [encode(told({**body, "list": items}))]

@@ -176,7 +176,7 @@ class Node:
             stop=self.stop,
         )
         self._door = self._network.open_door(self)
-        self.queries = Queries(self.standing, self._door)
+        self.queries = Queries(self.standing, self._door, self._loop.call_soon)
 
     def _recovery(self) -> Recovery:
         assert self._notebook is not None and self._folder is not None

@@ -54,12 +54,14 @@ from zmqnode.errors import Invalid, Malformed, Refused, TimedOut, ZmqnodeError
 from zmqnode.network.gate import Fault, Strike
 from zmqnode.runtime import showing
 from zmqnode.runtime.control import Control
+from zmqnode.runtime.telling import Slices, Soon, Tellings, told_list
 from zmqnode.runtime.view import NodeView, StoredBlock
 from zmqnode.runtime.waiting import Route, Waiter, Waiters
 
 PROOF_KEYS_MAX: Final = 256
 BLOCKS_LISTED: Final = 20  # Without a first height.
 SYNCED_LAG_MAX: Final = 1
+HEADERS_SLICE: Final = 5  # Headers made in one slice; each reads up to five blocks.
 
 
 class Replies(Protocol):
@@ -72,10 +74,11 @@ class Replies(Protocol):
 class Queries:
     """Answers one node's clients."""
 
-    def __init__(self, view: NodeView, replies: Replies) -> None:
+    def __init__(self, view: NodeView, replies: Replies, soon: Soon | None = None) -> None:
         self.view = view
         self.waiters = Waiters()
         self._replies = replies
+        self.tellings = Tellings(replies.answer, soon)
         self._control = Control(view)
 
     @cached_property
@@ -103,6 +106,7 @@ class Queries:
     def client_gone(self, session: object) -> None:
         """A connection ended: nobody waits for its answers any more."""
         self.waiters.leave(session)
+        self.tellings.leave(session)
 
     # What the node tells.
 
@@ -169,9 +173,9 @@ class Queries:
             case PeersAsked():
                 return told({"peers": [showing.peer_row(one) for one in self.view.peers()]})
             case BlockAsked():
-                return told(self._block(request))
+                self.tellings.begin(route, self._block(request))
             case HeadersAsked():
-                return told({"blocks": self._headers(request)})
+                self.tellings.begin(route, self._headers(request))
             case RawBlocksAsked():
                 return self._raw_blocks(request)
             case ChallengeAsked():
@@ -180,6 +184,7 @@ class Queries:
                 return self._control.obey(client, request)
             case _:
                 assert_never(request)
+        return None
 
     def _chain(self) -> dict[str, Any]:
         domain = self.view.signer.domain
@@ -209,7 +214,7 @@ class Queries:
 
     # Blocks.
 
-    def _block(self, asked: BlockAsked) -> dict[str, Any]:
+    def _block(self, asked: BlockAsked) -> Slices:
         height = self.view.tip if asked.height is None else asked.height
         if asked.hash is not None:
             found = self.view.height_of(asked.hash)
@@ -219,14 +224,16 @@ class Queries:
         block, stored = self.view.block(height), self.view.stored(height)
         if block is None or stored is None:
             raise _no_block(f"there is no block {height} here", self.view.tip)
-        return showing.whole_block(self.view, block, stored, self.schema)
+        body = showing.whole_block(self.view, block, stored)
+        return told_list(body, "operations", showing.operations(block, self.schema))
 
-    def _headers(self, asked: HeadersAsked) -> list[dict[str, Any]]:
+    def _headers(self, asked: HeadersAsked) -> Slices:
         """At most ``HEADERS_ASKED_MAX`` from ``first`` on; the client asks for the rest."""
         last = self.view.tip if asked.last is None else min(asked.last, self.view.tip)
         first = max(0, last - BLOCKS_LISTED + 1) if asked.first is None else asked.first
         heights = range(first, min(last, first + HEADERS_ASKED_MAX - 1) + 1)
-        return [showing.header(self.view, height, self._stored(height)) for height in heights]
+        rows = (showing.header(self.view, height, self._stored(height)) for height in heights)
+        return told_list({}, "blocks", rows, HEADERS_SLICE)
 
     def _raw_blocks(self, asked: RawBlocksAsked) -> RawBlocks:
         blocks: list[tuple[bytes, bytes, bytes]] = []

@@ -169,21 +169,19 @@ def header(view: NodeView, height: int, stored: StoredBlock) -> dict[str, Any]:
     }
 
 
-def whole_block(
-    view: NodeView, block: Block, stored: StoredBlock, schema: Schema
-) -> dict[str, Any]:
-    """A block with its operations, their results, and who signed its voteproofs."""
+def whole_block(view: NodeView, block: Block, stored: StoredBlock) -> dict[str, Any]:
+    """A block and who signed its voteproofs, without its operations."""
     suffrage = view.suffrage(block.height) if block.height else None
     return {
         **header(view, block.height, stored),
         "seals": [seal.hash.hex() for seal in block.seals],
-        "operations": list(_operations(block, schema)),
         "init_voteproof": _voteproof(read_vp(stored.init_vp), suffrage),
         "accept_voteproof": _voteproof(read_vp(stored.accept_vp), suffrage),
     }
 
 
-def _operations(block: Block, schema: Schema) -> Iterable[dict[str, Any]]:
+def operations(block: Block, schema: Schema) -> Iterable[dict[str, Any]]:
+    """A block's operations and their results, one by one."""
     for seal, data in zip(block.seals, block.results, strict=True):
         sender = public_text(seal.sender)
         results = decode_results(data)
