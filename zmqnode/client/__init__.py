@@ -16,16 +16,30 @@ from zmqnode.client.answers import (
     SuffrageInfo,
 )
 from zmqnode.client.client import Client
+from zmqnode.client.handover_answers import (
+    Check,
+    CosignInfo,
+    Phase,
+    Preflight,
+    Session,
+    SessionError,
+)
 from zmqnode.client.sync import SyncClient
 
 __all__ = [
     "BlockHeader",
     "BlockInfo",
+    "Check",
     "Client",
+    "CosignInfo",
     "NodeInfo",
     "PeerInfo",
+    "Phase",
+    "Preflight",
     "QueryAnswer",
     "Receipt",
+    "Session",
+    "SessionError",
     "Standing",
     "Stopped",
     "SuffrageInfo",

@@ -6,7 +6,6 @@ the target names, the signature of NodeInfo proves the instance.
 
 from __future__ import annotations
 
-import asyncio
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -17,22 +16,18 @@ from typing import Any, Final, Self
 from zmqnode.base.keys import PrivateKey, parse_public, verify
 from zmqnode.base.node_info import node_info_verified
 from zmqnode.base.query import (
-    ChallengeAsked,
     Committed,
     Condition,
     ConditionAwaited,
-    CutCommand,
     HeadersAsked,
     InfoAsked,
     PeersAsked,
     QueryAsked,
     SealAwaited,
-    StopCommand,
     SuffrageAsked,
-    sign_control,
 )
 from zmqnode.base.seal import NONCE_BYTES, SEAL_OPERATIONS_MAX, Seal, make_seal
-from zmqnode.client import authority, proofs
+from zmqnode.client import proofs
 from zmqnode.client.answers import (
     BlockHeader,
     BlockInfo,
@@ -41,11 +36,11 @@ from zmqnode.client.answers import (
     QueryAnswer,
     Receipt,
     Standing,
-    Stopped,
     SuffrageInfo,
 )
 from zmqnode.client.node_link import ANSWER_MARGIN_MS, Chain, NodeLink, monotonic_ms
 from zmqnode.client.nodes import Nodes
+from zmqnode.client.operating import Operating
 from zmqnode.client.submitting import Submitter, receipt_of, rounded
 from zmqnode.client.wording import block_asked, hash_of, until_of, with_rtt
 from zmqnode.config.target import Target, read_target
@@ -53,20 +48,16 @@ from zmqnode.errors import (
     Invalid,
     Malformed,
     Refused,
-    TimedOut,
-    Unreachable,
-    ZmqnodeError,
 )
 
 TIMEOUT_MS: Final = 5_000
 WAIT_TIMEOUT_MS: Final = 30_000
-GONE_POLL_MS: Final = 20
 CLOCK_AHEAD_MS: Final = 2_000  # A sender's clock further ahead than this follows the node's.
 
 Operation = tuple[str, Mapping[str, Any]]
 
 
-class Client:
+class Client(Operating):
     """Asks the nodes of one chain, and submits operations to it.
 
     Args:
@@ -360,54 +351,3 @@ class Client:
         answer = await self._nodes.until(asked, timeout_ms or WAIT_TIMEOUT_MS, what)
         seconds = rounded(monotonic_ms() - began_ms)
         return self._nodes.read(Standing, {**answer.body, "seconds": seconds})
-
-    # Control.
-
-    async def stop(self, *, timeout_ms: int | None = None) -> Stopped:
-        """Stop the first target gracefully; returns when it is gone.
-
-        Raises:
-            Refused: ``not_authorised``.
-            TimedOut: it was told, and is still there.
-        """
-        began_ms = monotonic_ms()
-        end_ms = began_ms + (timeout_ms or WAIT_TIMEOUT_MS)
-        target, link = self.targets[0], self._nodes.first()[0]
-        pid = authority.process_of(target)
-        body = await self._control(StopCommand())
-        while authority.is_running(pid) or not await _is_gone(link):
-            if monotonic_ms() >= end_ms:
-                text = f"{link.url} was told to stop, and is still there"
-                raise TimedOut("timeout", text, hint="it ends what it owes; see its log")
-            await asyncio.sleep(GONE_POLL_MS / 1000)
-        seconds = rounded(monotonic_ms() - began_ms)
-        return self._nodes.read(Stopped, {**body, "seconds": seconds})
-
-    async def cut(self, muted_in: Sequence[str], muted_out: Sequence[str]) -> None:
-        """Fault injection at the first target: drop peer traffic from and to these urls."""
-        await self._control(CutCommand(muted_in=tuple(muted_in), muted_out=tuple(muted_out)))
-
-    async def _control(self, command: object) -> dict[str, Any]:
-        target, link = self.targets[0], self._nodes.first()[0]
-        chain = await link.chain(self.timeout_ms)
-        self._nodes.pin(link, chain.domain.network_id, chain.domain.genesis.hex())
-        key = authority.control_key(target, self._sign)
-        challenge = await link.ask(ChallengeAsked(), self.timeout_ms)
-        signed = sign_control(
-            command,
-            nonce=challenge.nonce,
-            instance=parse_public(chain.instance),
-            domain=chain.domain,
-            key=key,
-        )
-        return await link.told(signed, self.timeout_ms)
-
-
-async def _is_gone(link: NodeLink) -> bool:
-    try:
-        await link.told(InfoAsked(), 500)
-    except Unreachable as error:
-        return error.details.get("connected") is False
-    except ZmqnodeError:
-        return False
-    return False

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypedDict, TypeVar, Unpack
 
 from zmqnode.base.seal import Seal
 from zmqnode.client.answers import (
@@ -25,9 +25,24 @@ from zmqnode.client.answers import (
     SuffrageInfo,
 )
 from zmqnode.client.client import TIMEOUT_MS, Client, Operation
+from zmqnode.client.handover_answers import CosignInfo, Preflight, Session
+from zmqnode.client.handovers import OnChange
 from zmqnode.config.target import Target
 
 T = TypeVar("T")
+
+
+class StartOptions(TypedDict, total=False):
+    """The options of a handover's start, as :meth:`Client.handover_start` has them."""
+
+    mode: str
+    accept_halt_risk: bool
+    when_synced: bool
+    cosigns: Iterable[CosignInfo | str | Path]
+    reason: str
+    wait: bool
+    timeout_ms: int | None
+    on_change: OnChange | None
 
 
 class SyncClient:
@@ -139,3 +154,34 @@ class SyncClient:
 
     def stop(self, *, timeout_ms: int | None = None) -> Stopped:
         return self.run(self._client.stop(timeout_ms=timeout_ms))
+
+    # Handover.
+
+    def handover_preflight(
+        self, mode: str = "planned", *, timeout_ms: int | None = None
+    ) -> Preflight:
+        return self.run(self._client.handover_preflight(mode, timeout_ms=timeout_ms))
+
+    def handover_start(self, **options: Unpack[StartOptions]) -> Session:
+        return self.run(self._client.handover_start(**options))
+
+    def handover_handback(self, **options: Unpack[StartOptions]) -> Session:
+        return self.run(self._client.handover_handback(**options))
+
+    def handover_status(self) -> Session | None:
+        return self.run(self._client.handover_status())
+
+    def handover_cancel(self, *, timeout_ms: int | None = None) -> Session:
+        return self.run(self._client.handover_cancel(timeout_ms=timeout_ms))
+
+    def handover_consent(self, *, refuse: bool = False, timeout_ms: int | None = None) -> Session:
+        return self.run(self._client.handover_consent(refuse=refuse, timeout_ms=timeout_ms))
+
+    def handover_cosign(
+        self, address: str, instance: str, *, timeout_ms: int | None = None
+    ) -> CosignInfo:
+        asked = self._client.handover_cosign(address, instance, timeout_ms=timeout_ms)
+        return self.run(asked)
+
+    def handover_history(self, address: str | None = None) -> tuple[Session, ...]:
+        return self.run(self._client.handover_history(address))
