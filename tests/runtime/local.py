@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from tests.ports import free_ports
 from zmqnode.base.genesis import Genesis, sign_entry
 from zmqnode.base.keys import Address, PrivateKey
 from zmqnode.base.params import Params
+from zmqnode.config import Config
 from zmqnode.config.genesis import genesis_text
 from zmqnode.config.node import node_text
 from zmqnode.config.secret import write_secret_file
@@ -61,3 +63,14 @@ async def until(condition: Callable[[], bool], seconds: float = 20) -> None:
     while not condition():
         assert loop.time() < end, "not in time"
         await asyncio.sleep(0.01)
+
+
+def standby_of(member: Path, home: Path, place: int) -> Path:
+    """The folder of another copy of a member, with the ports of a ``place`` in the row of nodes."""
+    home.mkdir()
+    shutil.copy(member / "node.key", home / "node.key")
+    text = (member / "node.yml").read_text()
+    index = int(member.name.removeprefix("n"))
+    port = Config.load(member).url.port
+    (home / "node.yml").write_text(text.replace(f":{port}", f":{port + 3 * (place - index)}"))
+    return home

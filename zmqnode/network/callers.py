@@ -17,7 +17,7 @@ from zmqnode.base.codec import decode_as, encode
 from zmqnode.base.keys import PublicKey
 from zmqnode.errors import Malformed
 from zmqnode.network import tcp
-from zmqnode.network.connection import now_ms
+from zmqnode.network.connection import ENDED, now_ms
 from zmqnode.network.contract import PeerHooks, PeerId, PeerRoute, Wiring
 from zmqnode.network.curve import Port
 from zmqnode.network.envelope import PeerKind, pack_header
@@ -74,6 +74,12 @@ class Callers:
 
     def of_instance(self, instance: PublicKey) -> Caller | None:
         return self._live.get(instance)
+
+    def hello_anew(self) -> None:
+        """Cut all who dialled: they come back at once, and meet the instance this node is now."""
+        for caller in list(self._callers.values()):
+            self._unlist(caller)
+            self._wiring.guard.cut(caller.session.connection, ENDED)
 
     # SessionOwner
 

@@ -178,13 +178,20 @@ def refusal(
     return ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Speaker:
-    """This node, as it speaks in hellos."""
+    """This node, as it speaks in hellos; all links and callers share one."""
 
     introduction: Introduction
     identity: PrivateKey
     instance: PrivateKey
+
+    def become(self, instance: PrivateKey, incarnation: bytes) -> None:
+        """Speak as another instance of the same address from the next hello on."""
+        self.instance = instance
+        self.introduction = replace(
+            self.introduction, instance=instance.public, incarnation=incarnation
+        )
 
     def credential(self, role: str, nonce: bytes, other_nonce: bytes) -> Credential:
         """Our credential for one connection."""

@@ -184,6 +184,11 @@ class Link:
 
     # Hello
 
+    def hello_anew(self) -> None:
+        """On a new connection: this node speaks as another instance now."""
+        if self._dealer is not None:
+            self._dealer.reopen()
+
     def _say_hello(self) -> None:
         self._down()
         self._nonce = os.urandom(32)

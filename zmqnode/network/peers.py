@@ -231,6 +231,20 @@ class PeerNetwork:
                 del self._by_instance[peer.instance]
                 self._hooks.peer_down(peer)
 
+    # Another instance
+
+    def replace_instance(self, instance: PrivateKey) -> None:
+        """Go on as another instance of the same address, at the same url.
+
+        Every connection between peers ends and says hello anew, both ways; the client door and
+        what waits there are not touched.
+        """
+        self._speaker.become(instance, os.urandom(8))
+        self._publisher.begin_anew(self._speaker.introduction)
+        self._callers.hello_anew()
+        for link in list(self._links.values()):
+            link.hello_anew()
+
     # Sending
 
     def publish(self, topic: Topic, payload: bytes) -> None:

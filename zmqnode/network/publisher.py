@@ -71,6 +71,13 @@ class Publisher:
         )
         guard.every_tick(lambda _: self._tick())
 
+    def begin_anew(self, introduction: Introduction) -> None:
+        """Publish as another instance; numbers start anew, as the incarnation is another one."""
+        self._instance = introduction.instance
+        self._incarnation = introduction.incarnation
+        self._numbers = dict.fromkeys(Topic, 0)
+        self._queue.clear()  # What the instance before had to say.
+
     def publish(self, topic: Topic, payload: bytes) -> None:
         """Send to all subscribers of a topic; beyond ``publishes_max``, in the next turns."""
         limits = self._limits

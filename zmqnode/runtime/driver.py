@@ -18,7 +18,14 @@ from typing import Final, Protocol
 from zmqnode.app import Unexecutable
 from zmqnode.base.block import Block
 from zmqnode.core.effects import Break, Commit, Effect, Execute, Record, Stop
-from zmqnode.core.events import ClockRead, Event, ExecutionFailed, Faulted, Woke
+from zmqnode.core.events import (
+    ClockRead,
+    Event,
+    ExecutionFailed,
+    Faulted,
+    SealsReceived,
+    Woke,
+)
 from zmqnode.core.machine import Machine
 from zmqnode.errors import Damaged
 from zmqnode.runtime.ledger import Ledger, Running
@@ -108,6 +115,29 @@ class Driver:
         """The first event: Booted; the second tells the wall clock."""
         self.post(first)
         self._read_clock(self.now_ms())
+
+    def begin_anew(self, machine: Machine, first: Event, carried: SealsReceived) -> None:
+        """Go on with another machine on the same chain; clients' seals are carried over.
+
+        Nothing of the old one is left: its executions, its deadlines, what was heard for it.
+        """
+        waiting = [
+            event
+            for event in self._inbox
+            if isinstance(event, SealsReceived) and event.source is None
+        ]
+        self._inbox.clear()
+        self._queue.clear()
+        self._running = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self.machine = machine
+        self._offset_ms, self._clock_at_ms = None, 0
+        self.start(first)
+        if carried.seals:
+            self.post(carried)
+        self._inbox.extend(waiting)
 
     def _turn(self) -> None:
         self._scheduled = False

@@ -3,22 +3,30 @@
 An instance key exists in one place only. It is made where the folder has neither key, journal nor
 store, and bound to the machine's id and the key file's inode: a copied folder or a moved disk is
 noticed at the next start, and the node then signs nothing that could be a second vote.
+
+A spent key is replaced in steps, each durable before the next: the new key beside the old one, the
+binding it will have, the key's name (which deletes the old one), the binding's name. Wherever a
+crash falls there is one key, and its binding is there under one of two names: a start finishes the
+replacement if the new key has the name, and forgets it if not.
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 from zmqnode.base.keys import PrivateKey, parse_private
 from zmqnode.config.secret import read_secret_file, write_secret_file
-from zmqnode.errors import Invalid, Refused
+from zmqnode.errors import Damaged, Invalid, Refused
 
 INSTANCE_FILE: Final = "instance.key"
 ADMIN_FILE: Final = "admin.key"
 BINDING_FILE: Final = "instance.bound"
+NEXT_INSTANCE_FILE: Final = "instance.key.next"
+NEXT_BINDING_FILE: Final = "instance.bound.next"
 LOCK_FILE: Final = "lock"
 PID_FILE: Final = "node.pid"
 JOURNAL_FOLDER: Final = "journal"
@@ -58,19 +66,75 @@ def make_instance_key(folder: Path) -> PrivateKey:
 
 def bind(folder: Path) -> None:
     """Bind the instance key to this machine and file (``node adopt`` does it again)."""
-    inode = (folder / INSTANCE_FILE).stat().st_ino
     temporary = folder / (BINDING_FILE + ".new")
-    temporary.write_text(f"{machine_id()}\n{inode}\n")
+    _write_binding(temporary, folder / INSTANCE_FILE)
     temporary.replace(folder / BINDING_FILE)
+    _sync_folder(folder)
 
 
 def is_bound(folder: Path) -> bool:
     """Whether the instance key is where it was made, or adopted."""
+    return _binds(folder / BINDING_FILE, folder / INSTANCE_FILE)
+
+
+def _binding(key_file: Path) -> str:
+    return f"{machine_id()}\n{key_file.stat().st_ino}\n"
+
+
+def _write_binding(file: Path, key_file: Path) -> None:
+    with file.open("w", encoding="utf-8") as binding:
+        binding.write(_binding(key_file))
+        binding.flush()
+        os.fsync(binding.fileno())
+
+
+def _binds(binding: Path, key_file: Path) -> bool:
     try:
-        inode = (folder / INSTANCE_FILE).stat().st_ino
-        return (folder / BINDING_FILE).read_text() == f"{machine_id()}\n{inode}\n"
-    except OSError:
+        return binding.read_text(encoding="utf-8") == _binding(key_file)
+    except (OSError, UnicodeDecodeError):
         return False
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def replacing_steps(folder: Path, key: PrivateKey) -> Iterator[None]:
+    """Put another instance key in the place of a spent one; each step is durable when it yields.
+
+    The caller goes through all of them; one that dies in between starts again from any.
+    """
+    next_key, next_binding = folder / NEXT_INSTANCE_FILE, folder / NEXT_BINDING_FILE
+    forget_replacement(folder)
+    write_secret_file(next_key, key.text())
+    _sync_folder(folder)
+    yield
+    _write_binding(next_binding, next_key)  # Its inode stays its own under the other name.
+    _sync_folder(folder)
+    yield
+    next_key.replace(folder / INSTANCE_FILE)
+    _sync_folder(folder)
+    yield
+    settle_replacement(folder)
+    yield
+
+
+def settle_replacement(folder: Path) -> None:
+    """After a crash in the middle: finish, if the new key has the name already; else forget it."""
+    if _binds(folder / NEXT_BINDING_FILE, folder / INSTANCE_FILE):
+        (folder / NEXT_BINDING_FILE).replace(folder / BINDING_FILE)
+        _sync_folder(folder)
+    forget_replacement(folder)
+
+
+def forget_replacement(folder: Path) -> None:
+    """Delete what a replacement that did not get far left behind."""
+    for name in (NEXT_BINDING_FILE, NEXT_INSTANCE_FILE):
+        (folder / name).unlink(missing_ok=True)
 
 
 class DataFolder:
@@ -124,6 +188,7 @@ class DataFolder:
         return handle
 
     def _instance_key(self) -> PrivateKey:
+        settle_replacement(self.path)
         file = self.path / INSTANCE_FILE
         if file.exists():
             return parse_private(read_secret_file(file))
@@ -141,6 +206,24 @@ class DataFolder:
         if not file.exists():
             write_secret_file(file, PrivateKey(os.urandom(32)).text())
         return parse_private(read_secret_file(file))
+
+    def replace_instance(self) -> PrivateKey:
+        """A new, bound instance key in the place of the one that is spent, which is deleted.
+
+        Raises:
+            Damaged: the disk failed; a start goes on from any step.
+        """
+        key = PrivateKey(os.urandom(32))
+        try:
+            for _ in replacing_steps(self.path, key):
+                pass
+        except OSError as error:
+            raise Damaged(
+                f"the instance key in {self.path} could not be replaced: {error.strerror}",
+                hint="free disk space or replace the disk, then start the node again",
+            ) from None
+        self.instance = key
+        return key
 
     def write_pid(self) -> None:
         """node.pid, decimal, beside the data."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import signal
 import time
 from pathlib import Path
@@ -23,6 +22,7 @@ from zmqnode.core.effects import (
     Break,
     Effect,
     EnterState,
+    ReplaceKey,
     ReportEvidence,
     Stop,
 )
@@ -37,13 +37,16 @@ from zmqnode.network.sockets import Context
 from zmqnode.runtime.assembly import Parts, open_network, read_parts
 from zmqnode.runtime.driver import Driver
 from zmqnode.runtime.exchange import Exchange
+from zmqnode.runtime.feeds import Feeds
 from zmqnode.runtime.folder import DataFolder
 from zmqnode.runtime.ledger import Ledger
 from zmqnode.runtime.logs import open_log, quiet_log
 from zmqnode.runtime.notebook import Notebook
 from zmqnode.runtime.queries import Queries
+from zmqnode.runtime.rebirth import recovery_of, replace_instance
 from zmqnode.runtime.showing import node_info
 from zmqnode.runtime.standing import Standing
+from zmqnode.runtime.watching import Watch
 from zmqnode.storage.lmdb import LmdbStore
 
 EXIT_BROKEN: Final = 10
@@ -117,6 +120,7 @@ class Node:
     _context: Context | None = None
     _network: PeerNetwork | None = None
     driver: Driver | None = None
+    watch: Watch | None = None
 
     def _open(self) -> None:
         config = self.config
@@ -136,6 +140,10 @@ class Node:
                 params=parts.genesis.params,
                 domain=domain,
                 verify=verify,
+                identity=Signer(parts.identity, domain),
+                consent_asks=config.handover_consent == "ask",
+                standby_after_ms=config.standby_after_ms if config.standby_auto else None,
+                url=config.url.url,
             )
         )
         self.driver = Driver(machine, self._notebook, self.ledger, self, self._loop, self._crashed)
@@ -176,28 +184,16 @@ class Node:
             stop=self.stop,
         )
         self._door = self._network.open_door(self)
+        self.watch = Watch(self.standing)
+        self.feeds = Feeds(self.standing, self._door, self.watch.picture, self._loop)
         self.queries = Queries(self.standing, self._door, self._loop.call_soon)
+        self.queries.feeds = self.feeds
 
     def _recovery(self) -> Recovery:
-        assert self._notebook is not None and self._folder is not None
-        ledger = self.ledger
-        records, newest = self._notebook.recovered(ledger.height)
-        params = self.standing.params
-        blocks = ledger.summaries(params.seal_ttl_ms + params.seal_ahead_ms)
-        suffrages = []
-        for height in range(max(1, ledger.height - 8), ledger.height + 3):
-            suffrage = ledger.suffrage(height)
-            assert suffrage is not None
-            suffrages.append((height, suffrage))
-        return Recovery(
-            blocks=blocks,
-            suffrages=tuple(suffrages),
-            records=records,
-            watermark=newest,
-            nonce=Hash(os.urandom(32)),
-            authority=ledger.authority,
-            bound=self._folder.bound,
-        )
+        folder, notebook = self._folder, self._notebook
+        assert notebook is not None and folder is not None
+        records, newest = notebook.recovered(self.ledger.height, folder.instance.public)
+        return recovery_of(self.ledger, bound=folder.bound, records=records, watermark=newest)
 
     def _dial(self) -> None:
         """Dial every other member; who is not there yet is tried until it is."""
@@ -219,21 +215,45 @@ class Node:
             case EnterState(state=state, previous=previous, reason=reason):
                 self._log("info", f"{previous.name} -> {state.name}: {reason}")
                 self.queries.changed()
+                self.feeds.state_changed(state, previous, reason)
             case Break(cause=cause, way_out=way_out):
                 self._exit_code = EXIT_BROKEN
                 self._log("error", f"BROKEN: {cause}; way out: {way_out}")
             case ReportEvidence(first=first):
                 self._log("warning", f"equivocation: {first}")
+                self.feeds.evidence(first)
+            case ReplaceKey():
+                self._loop.call_soon(self._replace_key)  # Between turns.
             case Stop():
                 self._loop.call_later(STOP_GRACE_S, self._leave)
 
     def committed(self, block: Block) -> None:
         """A block is the tip now."""
+        if self.watch is not None:
+            self.watch.committed(block)
         self.queries.committed(block)
 
     def turn_over(self) -> None:
         """All effects of a turn were performed."""
         self.exchange.turn_over()
+        if self.watch is not None:
+            self.watch.turn_over()
+
+    def _replace_key(self) -> None:
+        """This instance's key is spent: go on as another instance, in the same process."""
+        driver, folder, network = self.driver, self._folder, self._network
+        if self._stopping or driver is None or folder is None or network is None:
+            return  # The next start does it.
+        before = public_text(folder.instance.public)
+        ignored, evidence = self.standing.ignored_ballots, self.standing.evidence
+        try:
+            signer = replace_instance(driver, folder, network)
+        except Damaged as error:
+            driver.fail(error)
+            return
+        self.standing.become(signer, ignored=ignored, evidence=evidence)
+        self.queries.changed()
+        self._log("info", f"the spent key {before} is replaced by {public_text(signer.public)}")
 
     # DoorHooks.
 
@@ -290,10 +310,14 @@ class Node:
     def _tick(self) -> None:
         if not self._ended.is_set():
             self.queries.tick(time.time_ns() // 1_000_000)
+            if self.watch is not None:
+                self.watch.tick()
             self._ticker = self._loop.call_later(TICK_S, self._tick)
 
     def _log(self, level: str, text: str) -> None:
         self.logger.log(getattr(logging, level.upper()), "%s", text)
+        if self.watch is not None:
+            self.watch.logged(level, text)
 
     def log_context(self) -> dict[str, object]:
         """Where this node stands, for each line of its log."""
@@ -353,6 +377,8 @@ class Node:
             self._ticker.cancel()
         if self.driver is not None:
             self.driver.close()
+        if self.watch is not None:
+            self.feeds.close()
         if self._network is not None:
             self._network.close()
             self._network = None

@@ -7,6 +7,7 @@ from typing import Final
 
 from zmqnode.base.ballot import Ballot
 from zmqnode.base.codec import decode, decode_as, encode
+from zmqnode.base.keys import PublicKey
 from zmqnode.core.records import (
     BallotSigned,
     CertificateHeld,
@@ -55,15 +56,23 @@ class Notebook:
         """The store durably has everything up to this height."""
         self.journal.drop_below(durable_height + 1)
 
-    def recovered(self, tip: int) -> tuple[tuple[JournalRecord, ...], Ballot | None]:
-        """Records of heights above the tip, and the newest ballot ever signed."""
+    def recovered(
+        self, tip: int, instance: PublicKey
+    ) -> tuple[tuple[JournalRecord, ...], Ballot | None]:
+        """Records of heights above the tip, and the newest ballot this instance ever signed.
+
+        What an earlier instance of this folder signed binds nobody any more: its key is spent.
+        """
         newest: Ballot | None = None
         try:
             if self.journal.watermark:
-                newest = decode_as(Ballot, self.journal.watermark)
+                ballot = decode_as(Ballot, self.journal.watermark)
+                newest = ballot if ballot.instance == instance else None
             found: list[JournalRecord] = []
             for item in self.journal.replay():
                 record = decode(item.data)
+                if _signer(record) not in (None, instance):
+                    continue
                 if isinstance(record, BallotSigned):
                     newest = _later(newest, record.ballot)
                 if record.height > tip:
@@ -81,6 +90,19 @@ class Notebook:
     def close(self) -> None:
         """Sync and let go of the files."""
         self.journal.close()
+
+
+def _signer(record: JournalRecord) -> PublicKey | None:
+    """The instance that signed what a record holds; None: it is about the chain."""
+    match record:
+        case BallotSigned():
+            return record.ballot.instance
+        case ProposalSigned():
+            return record.proposal.instance
+        case ShadowSigned():
+            return record.shadow.instance
+        case _:
+            return None
 
 
 def _later(first: Ballot | None, second: Ballot) -> Ballot:

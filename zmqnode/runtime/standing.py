@@ -17,6 +17,7 @@ from zmqnode.base.seal import Seal
 from zmqnode.base.signing import Signs
 from zmqnode.base.suffrage import Suffrage
 from zmqnode.base.tree import Proof
+from zmqnode.core.authority import Step
 from zmqnode.core.events import SealsReceived
 from zmqnode.network import PeerNetwork
 from zmqnode.runtime.driver import Driver
@@ -54,6 +55,13 @@ class Standing:
         self.faults = faults
         self.started_at_ms = time.time_ns() // 1_000_000
         self._stop = stop
+        self._ignored = 0  # By instances of this process before this one.
+        self._evidence = 0
+
+    def become(self, signer: Signs, *, ignored: int, evidence: int) -> None:
+        """This node is another instance of its address now; what it counted stays counted."""
+        self.signer = signer
+        self._ignored, self._evidence = ignored, evidence
 
     @property
     def app(self) -> App:
@@ -79,7 +87,11 @@ class Standing:
 
     @property
     def retired(self) -> bool:
-        return False
+        state, own = self.ledger.authority, self.signer.public
+        if not state.is_used(own):
+            return False
+        session = state.session(self.address)
+        return session is None or session.new_instance != own
 
     @property
     def last_ballot(self) -> Ballot | None:
@@ -111,12 +123,12 @@ class Standing:
     @property
     def ignored_ballots(self) -> int:
         kernel = self.driver.machine.kernel
-        return kernel.ignored_ballots if kernel is not None else 0
+        return self._ignored + (kernel.ignored_ballots if kernel is not None else 0)
 
     @property
     def evidence(self) -> int:
         kernel = self.driver.machine.kernel
-        return len(kernel.evidence) if kernel is not None else 0
+        return self._evidence + (len(kernel.evidence) if kernel is not None else 0)
 
     @property
     def pool(self) -> PoolCount:
@@ -194,6 +206,9 @@ class Standing:
 
     def seal_height(self, seal: Hash) -> int | None:
         return self.ledger.store.seal_height(seal)
+
+    def steps(self, height: int) -> tuple[Step, ...]:
+        return self.ledger.steps(height)
 
     def suffrage(self, height: int) -> Suffrage | None:
         return self.ledger.suffrage(height)
