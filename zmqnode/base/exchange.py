@@ -12,6 +12,7 @@ from typing import Final
 
 from zmqnode.base.ballot import Ballot
 from zmqnode.base.codec import message, pack
+from zmqnode.base.handing import HandoverReply, HandoverRequest, Shadow
 from zmqnode.base.hashes import Hash
 from zmqnode.base.keys import Address, PublicKey, Signature
 from zmqnode.base.point import HEIGHT_MAX, ROUND_MAX
@@ -265,6 +266,6 @@ def sign_last_ballot(
     )
 
 
-Request = VotesWanted | SealsWanted | BlocksWanted | LastBallotWanted
-Reply = VotesAnswer | SealsAnswer | BlocksAnswer | LastBallotAnswer
-Published = Ballot | Proposal | Voteproof | Status | SealsAnnounced
+Request = VotesWanted | SealsWanted | BlocksWanted | LastBallotWanted | HandoverRequest
+Reply = VotesAnswer | SealsAnswer | BlocksAnswer | LastBallotAnswer | HandoverReply
+Published = Ballot | Proposal | Voteproof | Status | SealsAnnounced | Shadow

@@ -22,6 +22,7 @@ from zmqnode.core.records import (
     ExecutionBegun,
     ProposalSigned,
     Recovery,
+    ShadowSigned,
     ValueHeld,
 )
 from zmqnode.core.syncing import Syncing
@@ -99,20 +100,27 @@ def restore(kernel: Kernel, recovery: Recovery, syncing: Syncing) -> Restored:
     for record in recovery.records:
         match record:
             case BallotSigned(ballot=ballot):
-                found.ballots.append(ballot)
+                if ballot.instance == kernel.own:  # An earlier key of this copy votes no more.
+                    found.ballots.append(ballot)
+                    kernel.remember_signed(ballot.fact.height, int(ballot.fact.stage))
                 if ballot.fact.block is not None and ballot.fact.value is not None:
                     # D7: only an ACCEPT of the value proves that its execution ended; a DRAW may
                     # have been signed while it ran.
                     found.begun.pop(ballot.fact.value, None)
             case ProposalSigned(proposal=proposal):
-                found.proposals.append(proposal)
+                if proposal.instance == kernel.own:
+                    found.proposals.append(proposal)
             case ValueHeld(value=value, seals=seals):
                 found.values[value.hash] = (value, tuple(read_seal(data) for data in seals))
             case CertificateHeld(voteproof=vp):
                 found.certificates.append(vp)
             case ExecutionBegun():
                 found.begun[record.value] = record
-    kernel.voter.restore(found.ballots, recovery.watermark)
+            case ShadowSigned():
+                pass  # It showed that this disk is quick enough; nothing rests on it.
+    mark = recovery.watermark
+    own_mark = mark if mark is not None and mark.instance == kernel.own else None
+    kernel.voter.restore(found.ballots, own_mark)
     for proposal in found.proposals:
         kernel.voter.restore_proposal(proposal)
     for vp in found.certificates:

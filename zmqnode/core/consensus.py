@@ -217,6 +217,7 @@ class Consensus:
         ballot, new = signed
         if new:
             kernel.record(BallotSigned(ballot=ballot), sync=True)
+            kernel.remember_signed(fact.height, int(fact.stage))
             kernel.emit(Publish(message=ballot))
             kernel.members.take_ballot(ballot, kernel.now_ms)
             self.count(ballot)
@@ -354,8 +355,7 @@ class Consensus:
         if vp is None or vp.fact.value is None:
             return
         vid = vp.fact.value
-        result = votes.results.get(vid)
-        if result is None:
+        if (result := votes.results.get(vid)) is None:
             if vid not in votes.values:
                 self.pull()
             return

@@ -16,6 +16,7 @@ from zmqnode.base.keys import PublicKey
 from zmqnode.base.proposal import Value
 from zmqnode.base.seal import Seal
 from zmqnode.base.voteproof import Voteproof
+from zmqnode.core.handover_view import SessionView
 from zmqnode.core.records import JournalRecord
 
 
@@ -128,6 +129,21 @@ class ReportEvidence:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ShowHandover:
+    """The session of this copy's address changed; for display, resume and who waits for it."""
+
+    session: SessionView
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplaceKey:
+    """This instance's key is spent, it can never vote again: delete it, go on with a new one.
+
+    Said once; until then this machine follows the chain and signs nothing that counts.
+    """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Stop:
     """Nothing is owed any more; the process may end."""
 
@@ -145,5 +161,7 @@ Effect = (
     | EnterState
     | Break
     | ReportEvidence
+    | ShowHandover
+    | ReplaceKey
     | Stop
 )

@@ -12,11 +12,13 @@ from dataclasses import dataclass
 
 from zmqnode.base.block import Block, Manifest
 from zmqnode.base.exchange import Published, Reply, Request
+from zmqnode.base.handover import Cosign, Mode
 from zmqnode.base.hashes import Hash
 from zmqnode.base.keys import Address, PublicKey
 from zmqnode.base.seal import Seal
 from zmqnode.base.suffrage import Suffrage
 from zmqnode.base.voteproof import Voteproof
+from zmqnode.core.authority_moves import Step
 from zmqnode.core.authority_state import Authority
 from zmqnode.core.records import Recovery
 
@@ -46,6 +48,7 @@ class PeerConnected:
 
     address: Address
     instance: PublicKey
+    url: str = ""  # Where the link leads.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +117,7 @@ class Executed:
     suffrage: Suffrage
     elapsed_ms: int
     authority: Authority | None = None  # None: as after the parent.
+    steps: tuple[Step, ...] = ()  # What the block did to handovers.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,6 +143,32 @@ class StopAsked:
     """A graceful stop: finish what is owed, then Stopped may be said."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HandoverAsked:
+    """An operator wants this copy to vote in its address's place; the runtime's preflight passed.
+
+    ``url`` is where this copy is found. ``when_synced``: wait until it has caught up.
+    """
+
+    mode: Mode
+    url: str
+    reason: str = ""
+    cosigns: tuple[Cosign, ...] = ()
+    when_synced: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CancelAsked:
+    """An operator takes the open handover of this address back."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConsentGiven:
+    """The old copy's operator answers the session that waits for it."""
+
+    refuse: bool = False
+
+
 Event = (
     Booted
     | ClockRead
@@ -154,4 +184,7 @@ Event = (
     | ExecutionFailed
     | Faulted
     | StopAsked
+    | HandoverAsked
+    | CancelAsked
+    | ConsentGiven
 )

@@ -10,6 +10,7 @@ from typing import assert_never
 
 from zmqnode.base.ballot import Ballot
 from zmqnode.base.exchange import NodeState, Published, SealsAnnounced, Status
+from zmqnode.base.handing import Shadow
 from zmqnode.base.keys import PublicKey
 from zmqnode.base.proposal import Proposal
 from zmqnode.base.suffrage import Suffrage
@@ -36,6 +37,8 @@ class Hearing:
                 self.hear_voteproof(message, source)
             case Status():
                 self.hear_status(message, source)
+            case Shadow():
+                self.parts.handing.readiness.take(message)
             case SealsAnnounced():
                 self.parts.resending.take_announced(source, message)
             case _:

@@ -11,6 +11,7 @@ from zmqnode.base.ballot import Fact
 from zmqnode.base.exchange import LastBallotAnswer, LastBallotWanted, sign_last_ballot
 from zmqnode.base.hashes import Hash
 from zmqnode.base.keys import Address, PublicKey
+from zmqnode.base.suffrage import Suffrage
 from zmqnode.core.effects import Answer, Ask
 from zmqnode.core.kernel import Kernel
 from zmqnode.core.values import Values
@@ -34,9 +35,14 @@ class Joining:
 
     def enough(self) -> bool:
         """Whether q - 1 other members answered."""
-        suffrage = self.kernel.chain.newest_suffrage()
+        suffrage = self._suffrage()
         others = [a for a in self.answers if a in suffrage.by_address]
         return len(others) >= suffrage.q - 1
+
+    def _suffrage(self) -> Suffrage:
+        """Who votes on the next block: what is decided beyond has no say in it yet."""
+        chain = self.kernel.chain
+        return chain.suffrage(chain.tip.height + 1)
 
     def ask(self, only: PublicKey | None = None) -> None:
         """Ask every connected member that has not answered, or the one just connected."""
@@ -68,7 +74,7 @@ class Joining:
         kernel = self.kernel
         if answer.nonce != self.nonce or answer.instance != kernel.own:
             return
-        member = kernel.chain.newest_suffrage().by_instance.get(answer.answerer)
+        member = self._suffrage().by_instance.get(answer.answerer)
         if member is None or member.address == kernel.config.address:
             return
         if not answer.verified(kernel.config.domain, kernel.config.verify):

@@ -8,10 +8,12 @@ for.
 from __future__ import annotations
 
 import enum
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from zmqnode.base.ballot import BALLOT_TAG, Ballot
 from zmqnode.base.exchange import NodeState, sign_status
+from zmqnode.base.handing import SIGNED_HEIGHTS_MAX
 from zmqnode.base.hashes import Hash
 from zmqnode.base.keys import Address, PublicKey
 from zmqnode.base.proposal import Value
@@ -51,6 +53,7 @@ class Timer(enum.IntEnum):
     STATUS = 8
     SYNC = 9
     TIP = 10
+    SHADOW = 11  # what a handover repeats while it waits
 
 
 @dataclass(slots=True, kw_only=True)
@@ -79,7 +82,11 @@ class Kernel:
         self.deadlines: dict[Timer, int] = {}
         self.fault: Fault | None = None
         self.committed_ms = now_ms  # When this node saw the tip committed.
+        self.bound = recovery.bound  # False: the folder was copied, nothing may be given away.
+        self.signed: dict[int, int] = {}  # What this copy signed at the newest heights, by stage.
+        self.signed_since = self.chain.tip.height + 1  # The first height it can speak for.
         self.ignored_ballots = 0
+        self.wants_block: Callable[[], bool] = lambda: False  # A member's word needs a newer block.
         self.evidence: dict[tuple[PublicKey, int, int, int], None] = {}
         self.counters: dict[str, int] = {}
         self._running: dict[tuple[Hash, Hash], None] = {}  # (parent, value) being executed.
@@ -198,6 +205,13 @@ class Kernel:
                 del self.evidence[next(iter(self.evidence))]
             self.evidence[key] = None
             self.emit(ReportEvidence(first=first, second=second))
+
+    def remember_signed(self, height: int, stage: int) -> None:
+        """An own ballot of any round, so that a handover can tell what was missed."""
+        self.signed[height] = self.signed.get(height, 0) | stage
+        if len(self.signed) > SIGNED_HEIGHTS_MAX:
+            del self.signed[next(iter(self.signed))]
+            self.signed_since = next(iter(self.signed))
 
     # State.
 

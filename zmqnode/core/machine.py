@@ -24,6 +24,14 @@ from zmqnode.base.exchange import (
     VotesAnswer,
     VotesWanted,
 )
+from zmqnode.base.handing import (
+    ConsentAnswer,
+    ConsentWanted,
+    ReadyAnswer,
+    ReadyWanted,
+    SignedAnswer,
+    SignedWanted,
+)
 from zmqnode.base.keys import Address, PublicKey
 from zmqnode.base.proposal import Value
 from zmqnode.base.seal import Seal
@@ -34,11 +42,14 @@ from zmqnode.core.events import (
     Answered,
     BlocksReceived,
     Booted,
+    CancelAsked,
     ClockRead,
+    ConsentGiven,
     Event,
     Executed,
     ExecutionFailed,
     Faulted,
+    HandoverAsked,
     Heard,
     PeerConnected,
     PeerLost,
@@ -110,14 +121,17 @@ class Machine:
                 kernel.clock_offset_ms = offset_ms
             case Woke():
                 self._wake()
-            case PeerConnected(address=address, instance=instance):
+            case PeerConnected(address=address, instance=instance, url=url):
+                if url:
+                    kernel.members.urls[instance] = url
                 self._connected(address, instance)
             case PeerLost(instance=instance):
                 kernel.members.links.pop(instance, None)
+                kernel.members.urls.pop(instance, None)
             case Heard(message=message, source=source):
                 self.hearing.hear(message, source)
-            case Requested(source=_, route=route, request=request):
-                self._serve(route, request)
+            case Requested(source=source, route=route, request=request):
+                self._serve(source, route, request)
             case Answered(source=source, reply=reply):
                 self._take_reply(source, reply)
             case BlocksReceived(source=source, first=first, blocks=blocks):
@@ -135,6 +149,8 @@ class Machine:
                 kernel.break_down(cause, way_out)
             case StopAsked():
                 self.parts.stopping = True
+            case HandoverAsked() | CancelAsked() | ConsentGiven():
+                self.parts.handing.order(event)
             case _:
                 assert_never(event)
 
@@ -158,6 +174,8 @@ class Machine:
                 self.parts.leading.still_missing()
             elif timer is Timer.TIP:
                 self.parts.resending.ask_tip()
+            elif timer is Timer.SHADOW:
+                pass  # What is due then is found when the state settles.
             else:
                 self.consensus.fire(timer)
 
@@ -167,7 +185,7 @@ class Machine:
         assert kernel is not None
         kernel.pool.expire(kernel.clock_ms)
         kernel.publish_status()
-        if kernel.state in (NodeState.BOOTING, NodeState.SYNCING, NodeState.JOINING):
+        if kernel.state is not NodeState.CONSENSUS:
             if kernel.fault is None and not self.parts.joining.enough():
                 self.parts.joining.ask()
         if self.consensus.votes is not None:
@@ -184,7 +202,7 @@ class Machine:
 
     # Requests and answers.
 
-    def _serve(self, route: object, request: Request) -> None:
+    def _serve(self, source: PublicKey, route: object, request: Request) -> None:
         kernel = self.kernel
         assert kernel is not None
         match request:
@@ -196,6 +214,9 @@ class Machine:
                 kernel.emit(ServeBlocks(route=route, first=first, last=last))
             case LastBallotWanted():
                 self.parts.joining.serve(route, request)
+            case ReadyWanted() | ConsentWanted() | SignedWanted():
+                self.parts.handing.serve(route, request, source)
+                self.consensus.work_arrived()  # A member's word may need a newer block.
             case _:
                 assert_never(request)
 
@@ -210,6 +231,8 @@ class Machine:
                     self.hearing.hear_ballot(ballot, source)
             case LastBallotAnswer():
                 self.parts.joining.take(reply)
+            case ReadyAnswer() | ConsentAnswer() | SignedAnswer():
+                self.parts.handing.take(source, reply)
             case SealsAnswer() | BlocksAnswer():
                 pass  # They come decoded, as SealsReceived and BlocksReceived.
             case _:
@@ -244,11 +267,12 @@ class Machine:
         assert kernel is not None
         fresh = []
         for seal in event.seals:
-            before = len(kernel.pool)
+            before, lane = len(kernel.pool), kernel.pool.lane
+            waited = lane.get(seal.hash) is not None
             code = kernel.pool.add(seal, kernel.chain, kernel.clock_ms)
             if code is not None and event.pulled and self._named(seal.hash):
                 kernel.pool.hold(seal)
-            if len(kernel.pool) > before:
+            if len(kernel.pool) > before or (not waited and lane.get(seal.hash) is not None):
                 fresh.append(seal)
             if event.token is not None:
                 kernel.emit(AnswerClient(token=event.token, seal=seal.hash, code=code))
@@ -304,6 +328,8 @@ class Machine:
         kernel.chain.append(summary, event.suffrage, event.authority)
         kernel.pool.committed(seals, kernel.chain)
         kernel.committed_ms = kernel.now_ms
+        height, block = value.height, event.manifest.hash
+        self.parts.handing.committed(height, block, vp.fact.round, event.steps)
         if votes is not None:
             self.consensus.votes = None
             self.phases.go_on()

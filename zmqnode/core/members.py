@@ -49,7 +49,9 @@ class Members:
         self.born_ms = now_ms
         self.instances: dict[PublicKey, Seen] = {}
         self.links: dict[PublicKey, Address] = {}
+        self.urls: dict[PublicKey, str] = {}  # Where the links lead.
         self._balloted: dict[Address, int] = {}
+        self._shadowed: dict[Address, int] = {}
         self._signed_ms: dict[Address, int] = {}
 
     def seen(self, instance: PublicKey, address: Address) -> Seen | None:
@@ -117,9 +119,20 @@ class Members:
             self._balloted[address] = height
         self._signed_ms[address] = now_ms
 
+    def saw_shadow(self, address: Address, height: int, now_ms: int) -> None:
+        """A shadow ballot of an address: whoever will vote for it is there."""
+        if height > self._shadowed.get(address, -1):
+            self._shadowed[address] = height
+        self._signed_ms[address] = now_ms
+
+    def balloted(self, address: Address) -> int:
+        """The last height at which a ballot of an address was seen; -1 if none was."""
+        return self._balloted.get(address, -1)
+
     def absent(self, address: Address, height: int, now_ms: int) -> bool:
         """Whether no ballot was seen at the last 3 heights, nor anything signed for 2 s."""
-        if self._balloted.get(address, -1) >= height - LEADER_HEIGHTS_MAX:
+        newest = max(self._balloted.get(address, -1), self._shadowed.get(address, -1))
+        if newest >= height - LEADER_HEIGHTS_MAX:
             return False
         return now_ms - self._signed_ms.get(address, self.born_ms) > LIVE_MS
 

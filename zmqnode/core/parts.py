@@ -9,6 +9,7 @@ from zmqnode.base.voteproof import Voteproof
 from zmqnode.core.boot import Restored, restore
 from zmqnode.core.consensus import Consensus
 from zmqnode.core.events import Executed
+from zmqnode.core.handover import Handing, Standing
 from zmqnode.core.joining import Joining
 from zmqnode.core.kernel import Kernel
 from zmqnode.core.leading import Leading
@@ -40,6 +41,8 @@ class Parts:
         self.joining = Joining(kernel, self.values, recovery.nonce)
         self.consensus.propose = self.leading.propose
         self.consensus.pull = self.resending.pull
+        self.handing = Handing(kernel, self._standing())
+        kernel.wants_block = self.handing.readiness.wants_block
         self.syncing.diverged = diverged
         self.next_rounds: dict[int, RoundVotes] = {}  # Of the next height (R9).
         self.ahead: dict[str, int] = {}  # Who was seen two heights on (R10).
@@ -48,3 +51,18 @@ class Parts:
         self.paused: HeightVotes | None = None  # The height left for SYNCING.
         self.stopping = False
         self.restored: Restored | None = restore(kernel, recovery, self.syncing)
+
+    def _standing(self) -> Standing:
+        consensus = self.consensus
+        return Standing(
+            looking_on=lambda: consensus.votes is not None and consensus.epoch is None,
+            voting=lambda: self.entitled() is not None,
+            answered=self.joining.enough,
+            check_late=self.values.check_late,
+            work_arrived=consensus.work_arrived,
+        )
+
+    def entitled(self) -> int | None:
+        """The epoch under which this copy votes on the next block; None if it does not."""
+        chain = self.kernel.chain
+        return self.kernel.entitled(chain.suffrage(chain.tip.height + 1))

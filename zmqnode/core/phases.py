@@ -22,13 +22,19 @@ class Phases:
     def settle(self) -> None:
         """After every event: the changes of state that what is known now calls for."""
         kernel = self.kernel
-        if self.parts.stopping:
+        if self.parts.stopping and self.parts.handing.giving.may_stop():
             self.parts.stopping = False
             kernel.emit(Stop())
         if kernel.fault is not None:
             if self.parts.consensus.votes is not None:
                 self.parts.consensus.leave()  # Whatever comes now, nothing more is signed.
+            self.parts.handing.settle()
             return
+        self._settle_state()
+        self.parts.handing.settle()
+
+    def _settle_state(self) -> None:
+        kernel = self.kernel
         if kernel.state is NodeState.BOOTING:
             self.parts.syncing.apply()
             if self.parts.syncing.idle() and not self._at_tip():
@@ -55,21 +61,17 @@ class Phases:
             return
         if self._at_tip():
             kernel.enter_state(NodeState.JOINING, "at the tip and entitled to vote")
-        elif self.entitled() is None and self.parts.syncing.at_tip() and self._heard_enough():
+        elif self.parts.entitled() is None and self.parts.syncing.at_tip() and self._heard_enough():
             self.parts.syncing.forget()
             self.begin_height(None)
             self.parts.resending.ask_votes(self.parts.resending.peers())
 
-    def entitled(self) -> int | None:
-        kernel = self.kernel
-        return kernel.entitled(kernel.chain.suffrage(kernel.chain.tip.height + 1))
-
     def _at_tip(self) -> bool:
         """Entitled to vote on the tip, and as far as the others say it is the tip."""
-        return self.entitled() is not None and self.parts.syncing.at_tip()
+        return self.parts.entitled() is not None and self.parts.syncing.at_tip()
 
     def _why_syncing(self) -> str:
-        return "behind" if self.entitled() is not None else "another instance votes"
+        return "behind" if self.parts.entitled() is not None else "another instance votes"
 
     def _heard_enough(self) -> bool:
         """Whether q - 1 other members said where they are: one that did not may be far ahead.
@@ -87,7 +89,7 @@ class Phases:
     def _join(self) -> None:
         """D6 is answered: vote, from where a restart left off."""
         kernel = self.kernel
-        epoch = self.entitled()
+        epoch = self.parts.entitled()
         if epoch is None or not self._at_tip():
             kernel.enter_state(NodeState.SYNCING, self._why_syncing())
             return
@@ -159,9 +161,10 @@ class Phases:
 
     def go_on(self) -> None:
         """The next height: vote, look on, or (a right to vote that is new) answer D6 first."""
-        kernel, epoch = self.kernel, self.entitled()
+        kernel, epoch = self.kernel, self.parts.entitled()
         if epoch is None and kernel.state is NodeState.CONSENSUS:
             reason = "retired: another instance votes for this address"
+            self.parts.handing.giving.retired()
             kernel.enter_state(NodeState.SYNCING, reason)
         elif epoch is not None and kernel.state is not NodeState.CONSENSUS:
             if not self.parts.joining.enough():

@@ -170,15 +170,19 @@ class Pool:
             self._drop(seal_hash)
 
     def choose(
-        self, chain: Chain, time_ms: int, without: Iterable[Hash] = (), taken: int = 0
+        self,
+        chain: Chain,
+        time_ms: int,
+        without: Iterable[Hash] = (),
+        system: tuple[Seal, ...] = (),
     ) -> tuple[Seal, ...]:
         """Seals for a fresh value of that time, oldest arrival first, within the block's bounds.
 
-        ``taken`` operations of the block are system seals already.
+        ``system`` seals are in it already.
         """
         left_out = dict.fromkeys(without)
-        operations = self.params.block_operations_max - taken
-        size = self.params.block_bytes_max
+        operations = self.params.block_operations_max - len(system)
+        size = self.params.block_bytes_max - sum(len(seal.data) for seal in system)
         chosen = []
         for seal in self._seals.values():
             if not chain.timely(seal.created_at_ms, time_ms) or seal.hash in left_out:
@@ -189,6 +193,11 @@ class Pool:
             size -= len(seal.data)
             chosen.append(seal)
         return tuple(chosen)
+
+    def announced(self, count: int) -> tuple[Seal, ...]:
+        """What to announce again: system seals, then the first by arrival, at most ``count``."""
+        system = tuple(self.lane)[:count]
+        return system + self.oldest(count - len(system))
 
     def oldest(self, count: int) -> tuple[Seal, ...]:
         """The first ``count`` seals by arrival."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from zmqnode.base.ballot import Ballot
 from zmqnode.base.codec import message
+from zmqnode.base.handing import Shadow
 from zmqnode.base.hashes import Hash
 from zmqnode.base.keys import Address
 from zmqnode.base.proposal import Proposal, Value
@@ -77,7 +78,22 @@ class ExecutionBegun:
     value: Hash
 
 
-JournalRecord = BallotSigned | ProposalSigned | ValueHeld | CertificateHeld | ExecutionBegun
+@message("journal.shadow", version=1)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShadowSigned:
+    """An own shadow ballot: a standby's disk is tried like a voter's."""
+
+    shadow: Shadow
+
+    @property
+    def height(self) -> int:
+        """The height it belongs to."""
+        return self.shadow.height
+
+
+JournalRecord = (
+    BallotSigned | ProposalSigned | ValueHeld | CertificateHeld | ExecutionBegun | ShadowSigned
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

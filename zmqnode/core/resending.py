@@ -59,8 +59,8 @@ class Resending:
         for vp in (votes.parent.accept, votes.newest("init_vp"), votes.newest("draw_vp")):
             if vp is not None:
                 kernel.emit(Publish(message=vp))
-        if votes.round == 0 and len(kernel.pool):
-            hashes = tuple(seal.hash for seal in kernel.pool.oldest(ANNOUNCE_MAX))
+        if votes.round == 0 and (len(kernel.pool) or len(kernel.pool.lane)):
+            hashes = tuple(seal.hash for seal in kernel.pool.announced(ANNOUNCE_MAX))
             kernel.emit(Publish(message=SealsAnnounced(seals=hashes)))
         self.ask_votes(self.peers())
         self.pull(again=True)

@@ -143,7 +143,7 @@ class Values:
                 return None
         pool = self.kernel.pool
         system = pool.choose_system(state, height, time_ms, without)
-        seals = (*system, *pool.choose(chain, time_ms, without, len(system)))
+        seals = (*system, *pool.choose(chain, time_ms, without, system))
         return Value(
             height=height,
             parent=parent,

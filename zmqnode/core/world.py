@@ -45,6 +45,10 @@ class MachineConfig:
         domain: network-id and genesis hash.
         verify: checks a signature; the simulator has one of its own.
         pool: the pool's bounds.
+        identity: the address's identity key bound to the chain, to hand over with; None: without.
+        consent_asks: whether this copy's operator is asked before it gives its vote away.
+        standby_after_ms: after how much silence a standby takes over by itself; None: never.
+        url: where this copy is found.
     """
 
     address: Address
@@ -53,3 +57,7 @@ class MachineConfig:
     domain: Domain
     verify: Verify
     pool: PoolLimits = field(default_factory=PoolLimits)
+    identity: Signs | None = None
+    consent_asks: bool = False
+    standby_after_ms: int | None = None
+    url: str = ""

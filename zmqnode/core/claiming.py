@@ -1,0 +1,424 @@
+"""The new copy's side: shadow, prove ready, ask consent, hand in.
+
+Nothing here gives the vote; the chain does, and this only hands in what the chain asks for. So a
+crash at any step loses nothing but the attempt: what is committed is followed from the chain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from zmqnode.base.exchange import NodeState
+from zmqnode.base.handing import (
+    ConsentAnswer,
+    ConsentWanted,
+    ReadyAnswer,
+    ReadyWanted,
+    sign_shadow,
+)
+from zmqnode.base.handover import (
+    CONSENT_TAG,
+    READY_TAG,
+    Cosign,
+    Mode,
+    Ready,
+    Switch,
+    sign_handover,
+    sign_possession,
+)
+from zmqnode.base.keys import Address, PublicKey, Signature
+from zmqnode.base.seal import Seal
+from zmqnode.base.suffrage import Suffrage
+from zmqnode.base.system import seal_system
+from zmqnode.core.display import Display
+from zmqnode.core.effects import Ask, Publish
+from zmqnode.core.events import HandoverAsked
+from zmqnode.core.handing_in import HandingIn
+from zmqnode.core.handover_view import SHADOWS_NEEDED, SessionView, Trouble
+from zmqnode.core.kernel import Kernel, Timer
+from zmqnode.core.records import ShadowSigned
+
+SHADOW_MS: Final = 100  # How often a shadow ballot of an unchanged tip is repeated.
+ASK_MS: Final = 100  # How often a member that has not given its word is asked.
+CONSENT_ASK_MS: Final = 200
+OLD_LOST_MS: Final = 5_000  # Without a word of the old copy for so long, it is unreachable.
+CLAIM_MS: Final = 30_000  # Readiness must be there within this.
+OPERATOR_MS: Final = 600_000  # Consent must, if an operator is asked.
+HANDOVER_TTL_MS: Final = 30_000  # A handover waits so long for its block.
+
+
+@dataclass(slots=True)
+class Claim:
+    """One attempt, until the chain has decided on it."""
+
+    mode: Mode
+    url: str
+    reason: str
+    cosigns: tuple[Cosign, ...]
+    epoch: int
+    old_instance: PublicKey
+    began_ms: int
+    syncing: bool
+    matches: dict[Address, int] = field(default_factory=dict)
+    ready: dict[Address, Ready] = field(default_factory=dict)
+    asked_ms: dict[PublicKey, int] = field(default_factory=dict)
+    switch: Switch | None = None  # The one asked consent for, then handed in.
+    consent: Signature | None = None
+    waits: bool = False  # For the old copy's operator.
+    heard_old_ms: int = 0
+    consent_asked_ms: int = 0
+    sealed_ms: int | None = None
+
+
+class Claiming:
+    """At most one claim at a time."""
+
+    def __init__(
+        self,
+        kernel: Kernel,
+        display: Display,
+        handing_in: HandingIn,
+        *,
+        looking_on: Callable[[], bool],
+        answered: Callable[[], bool],
+    ) -> None:
+        self.kernel = kernel
+        self.display = display
+        self.handing_in = handing_in
+        self.looking_on = looking_on  # At the tip, executing every block live, not voting.
+        self.answered = answered  # D6's answers are in.
+        self.claim: Claim | None = None
+        self._shadowed_ms = 0
+        self._shadowed = -1
+
+    # Beginning.
+
+    def begin(self, asked: HandoverAsked) -> None:
+        """An operator (or a spare) wants this copy to vote."""
+        if self.claim is not None:
+            return
+        kernel = self.kernel
+        member = kernel.chain.authority.members.by_address.get(kernel.config.address)
+        if member is None or kernel.config.identity is None:
+            return
+        self.claim = Claim(
+            mode=asked.mode,
+            url=asked.url,
+            reason=asked.reason,
+            cosigns=asked.cosigns,
+            epoch=member.epoch,
+            old_instance=member.instance,
+            began_ms=kernel.now_ms,
+            heard_old_ms=kernel.now_ms,
+            syncing=asked.when_synced and not self.looking_on(),
+        )
+        view = SessionView(
+            session=self._switch(0).session,
+            mode=asked.mode,
+            side="new",
+            address=kernel.config.address,
+            epoch_before=member.epoch,
+            old_instance=member.instance,
+            new_instance=kernel.own,
+            new_url=asked.url,
+            reason=asked.reason,
+            peers_ready=0,
+            peers_needed=self._suffrage().q,
+            shadow_matches=0,
+            shadow_needed=SHADOWS_NEEDED,
+        )
+        self.display.begin(view)
+        trouble = self._refusal(asked)
+        if trouble is not None:
+            self.display.show()
+            self.fail(trouble)
+        elif self.claim.syncing:
+            self.display.reach("sync", waits_for="the newest block")
+        else:
+            self.display.reach("preflight", waits_for="the members' word")
+
+    def _refusal(self, asked: HandoverAsked) -> Trouble | None:
+        kernel = self.kernel
+        state = kernel.chain.authority
+        member = state.members.by_address[kernel.config.address]
+        session = state.session(member.address)
+        if kernel.fault is not None or not kernel.bound:
+            return Trouble(code="wrong_state", message="this copy is BROKEN")
+        if member.instance == kernel.own:
+            return Trouble(code="already_active", message="this copy votes already")
+        if state.is_used(kernel.own):
+            return Trouble(code="not_standby", message="this copy's key is used up")
+        if kernel.own in state.cancelled_keys(member.address):
+            return Trouble(code="not_standby", message="this copy's key was cancelled")
+        if session is not None and asked.mode is not Mode.FORCED:
+            return Trouble(code="handover_open", message=f"a handover of {member.address} is open")
+        if not self.looking_on() and not asked.when_synced:
+            return Trouble(code="not_caught_up", message="this copy is behind")
+        if asked.mode is not Mode.PLANNED and state.members.n < 3:
+            return Trouble(code="no_quorum", message="no quorum is left without the old copy")
+        return None
+
+    def _suffrage(self) -> Suffrage:
+        """Who votes on the next block."""
+        chain = self.kernel.chain
+        return chain.suffrage(chain.tip.height + 1)
+
+    def _switch(self, expires_at_ms: int) -> Switch:
+        claim = self.claim
+        assert claim is not None
+        return Switch(
+            address=self.kernel.config.address,
+            epoch=claim.epoch,
+            mode=claim.mode,
+            old_instance=claim.old_instance,
+            new_instance=self.kernel.own,
+            url=claim.url,
+            expires_at_ms=expires_at_ms,
+        )
+
+    # Ending.
+
+    def fail(self, trouble: Trouble) -> None:
+        """The claim ends without effect."""
+        self.claim = None
+        self.display.end("failed", trouble)
+
+    def decided(self) -> None:
+        """The chain took this copy's session, or ended it: the claim is done with."""
+        self.claim = None
+
+    # Time.
+
+    def advance(self) -> None:
+        """Do what is due now; called after every event."""
+        claim, kernel = self.claim, self.kernel
+        if claim is None:
+            return
+        moved = self._moved(claim)
+        if moved is not None:
+            self.fail(moved)
+        elif claim.syncing:
+            self._await_sync(claim)
+        elif claim.sealed_ms is not None:
+            self._await_block(claim)
+        elif kernel.state is NodeState.HANDOVER:
+            self._prepare(claim)
+        else:
+            self._check_deadline(claim)
+        if self.claim is not None and Timer.SHADOW not in kernel.deadlines:
+            kernel.set_timer(Timer.SHADOW, SHADOW_MS)
+
+    def _moved(self, claim: Claim) -> Trouble | None:
+        """Whether the chain went another way meanwhile."""
+        kernel = self.kernel
+        state = kernel.chain.authority
+        member = state.members.by_address[kernel.config.address]
+        session = state.session(member.address)
+        if (member.epoch, member.instance) != (claim.epoch, claim.old_instance):
+            text = f"{member.address} has another voting copy now, in epoch {member.epoch}"
+            return Trouble(code="epoch_moved", message=text)
+        if kernel.fault is not None:
+            return Trouble(code="wrong_state", message="this copy is BROKEN")
+        if session is not None and claim.mode is not Mode.FORCED:
+            if session.new_instance != kernel.own:
+                text = f"another copy's handover of {member.address} is open"
+                return Trouble(code="handover_open", message=text)
+        return None
+
+    def _await_sync(self, claim: Claim) -> None:
+        if self.looking_on() and self.answered():
+            claim.syncing = False
+            claim.began_ms = self.kernel.now_ms
+            self.display.reach("preflight", waits_for="the members' word")
+
+    def _check_deadline(self, claim: Claim) -> None:
+        limit_ms = OPERATOR_MS if claim.waits else CLAIM_MS
+        if self.kernel.now_ms - claim.began_ms < limit_ms:
+            return
+        if claim.waits:
+            text = "the old copy's operator did not answer"
+            self.fail(Trouble(code="consent_refused", message=text))
+            return
+        view = self.display.view
+        assert view is not None
+        text = f"{view.peers_ready} of {view.peers_needed} members hold this copy for ready"
+        hint = "look at `zmqnode peers` and at the load here: every block must be executed in time"
+        self.fail(Trouble(code="not_ready", message=text, hint=hint))
+
+    def _prepare(self, claim: Claim) -> None:
+        """Shadow, gather words, ask for consent, hand in."""
+        self.display.reach("shadow", waits_for="the members' word")
+        self.shadow()
+        self._ask_members(claim)
+        ready = self._gathered(claim)
+        if len(ready) < self._suffrage().q:
+            self._check_deadline(claim)
+            return
+        self.display.reach("ready")
+        if claim.mode is Mode.PLANNED and claim.consent is None:
+            self._ask_consent(claim)
+            self._check_deadline(claim)
+            return
+        self._hand_in(claim, ready)
+
+    # Shadow ballots.
+
+    def shadow(self, *, height: int | None = None) -> None:
+        """Publish a shadow ballot of a new tip (durable first), or repeat it every 100 ms."""
+        kernel = self.kernel
+        tip = kernel.chain.tip
+        claim = self.claim
+        if claim is None or (height is not None and kernel.state is not NodeState.HANDOVER):
+            return
+        fresh = tip.height != self._shadowed
+        if not fresh and kernel.now_ms - self._shadowed_ms < SHADOW_MS:
+            return
+        shadow = sign_shadow(
+            address=kernel.config.address,
+            epoch=claim.epoch,
+            height=tip.height,
+            block=tip.hash,
+            signer=kernel.config.signer,
+        )
+        if fresh:
+            kernel.record(ShadowSigned(shadow=shadow), sync=True)
+        self._shadowed, self._shadowed_ms = tip.height, kernel.now_ms
+        kernel.emit(Publish(message=shadow))
+        kernel.set_timer(Timer.SHADOW, SHADOW_MS)
+
+    # Readiness.
+
+    def _ask_members(self, claim: Claim) -> None:
+        kernel = self.kernel
+        fresh = self._gathered(claim)
+        for member in self._suffrage().members:
+            own = member.address == kernel.config.address
+            if own and claim.mode is not Mode.PLANNED:
+                continue
+            asked_ms = claim.asked_ms.get(member.instance)
+            due = asked_ms is None or kernel.now_ms - asked_ms >= ASK_MS
+            if due and member.address not in fresh and member.instance in kernel.members.links:
+                claim.asked_ms[member.instance] = kernel.now_ms
+                wanted = ReadyWanted(switch=self._switch(0))
+                kernel.emit(Ask(instance=member.instance, request=wanted))
+
+    def _gathered(self, claim: Claim) -> dict[Address, Ready]:
+        """The words that are good for a while yet, of members that vote on the next block."""
+        kernel = self.kernel
+        oldest_ms = max(kernel.clock_ms, kernel.chain.tip.time_ms) - kernel.params.ready_ttl_ms // 2
+        return {
+            address: ready for address, ready in claim.ready.items() if ready.time_ms >= oldest_ms
+        }
+
+    def take_ready(self, source: PublicKey, answer: ReadyAnswer) -> None:
+        """A member's word, or how far it sees this copy."""
+        claim = self.claim
+        member = self._suffrage().by_instance.get(source)
+        if claim is None or member is None:
+            return
+        switch = self._switch(0)
+        if answer.session != switch.session:
+            return
+        claim.matches[member.address] = answer.matches
+        ready = answer.ready
+        if ready is not None and ready.address == member.address:
+            config = self.kernel.config
+            signed = config.domain.message(READY_TAG, switch.ready_body(ready.time_ms))
+            if config.verify(member.instance, signed, ready.signature):
+                claim.ready[member.address] = ready
+        q = self._suffrage().q
+        seen = sorted(claim.matches.values(), reverse=True)
+        matches = seen[q - 1] if len(seen) >= q else 0
+        self.display.change(peers_ready=len(self._gathered(claim)), shadow_matches=matches)
+
+    # Consent.
+
+    def _ask_consent(self, claim: Claim) -> None:
+        kernel = self.kernel
+        if kernel.now_ms - claim.consent_asked_ms < CONSENT_ASK_MS:
+            return
+        if kernel.now_ms - claim.heard_old_ms > OLD_LOST_MS:
+            text = "the old copy does not answer"
+            hint = "if it is dead: zmqnode handover start --takeover"
+            self.fail(Trouble(code="old_unreachable", message=text, hint=hint))
+            return
+        claim.consent_asked_ms = kernel.now_ms
+        claim.switch = self._switch(kernel.clock_ms + HANDOVER_TTL_MS)
+        wanted = ConsentWanted(switch=claim.switch, reason=claim.reason)
+        kernel.emit(Ask(instance=claim.old_instance, request=wanted))
+        self.display.change(waits_for="consent of the old copy")
+
+    def take_consent(self, source: PublicKey, answer: ConsentAnswer) -> None:
+        """The old copy's answer."""
+        claim, kernel = self.claim, self.kernel
+        if claim is None or source != claim.old_instance or claim.switch is None:
+            return
+        if answer.session != claim.switch.session or claim.sealed_ms is not None:
+            return
+        claim.heard_old_ms = kernel.now_ms
+        if answer.code:
+            hint = "zmqnode handover status, on the old copy, says more"
+            self.fail(Trouble(code=answer.code, message=answer.text, hint=hint))
+        elif answer.waits:
+            if not claim.waits:
+                claim.waits, claim.began_ms = True, kernel.now_ms
+            self.display.change(waits_for="the old copy's operator: zmqnode handover consent")
+        elif answer.consent is not None:
+            config = kernel.config
+            body = config.domain.message(CONSENT_TAG, claim.switch.consent_body())
+            if config.verify(claim.old_instance, body, answer.consent):
+                claim.consent = answer.consent
+                self.display.reach("consent")
+
+    # Handing in.
+
+    def _hand_in(self, claim: Claim, ready: dict[Address, Ready]) -> None:
+        """The whole operation, signed last by the identity key."""
+        kernel = self.kernel
+        identity = kernel.config.identity
+        assert identity is not None
+        if claim.switch is None:
+            claim.switch = self._switch(kernel.clock_ms + HANDOVER_TTL_MS)
+        operation = sign_handover(
+            claim.switch,
+            possession=sign_possession(claim.switch, kernel.config.signer),
+            consent=claim.consent,
+            cosigns=claim.cosigns,
+            ready=ready.values(),
+            reason=claim.reason,
+            signer=identity,
+        )
+        claim.sealed_ms = kernel.now_ms
+
+        def seal_at(clock_ms: int) -> Seal:
+            return seal_system(operation, created_at_ms=clock_ms, signer=identity)
+
+        code = self.handing_in.hand_in(seal_at, key=b"handover", anew=True)
+        self.display.reach("submitted", waits_for="a block that holds the handover")
+        self._judged(claim, code)
+
+    def _judged(self, claim: Claim, code: str | None) -> None:
+        """The own lane's word: what it refuses for good, no block will take."""
+        if code not in (None, "already_exists"):
+            self.fail(Trouble(code=str(code), message="the chain would not take this handover"))
+
+    def _await_block(self, claim: Claim) -> None:
+        """Handed in: again and again until a block holds it, with newer words, till it expires."""
+        kernel, switch = self.kernel, claim.switch
+        assert switch is not None and claim.sealed_ms is not None
+        if kernel.chain.tip.time_ms >= switch.expires_at_ms:
+            self.claim = None
+            text = "no block took the handover in time"
+            self.display.end("expired", Trouble(code="expired", message=text))
+            return
+        if kernel.state is NodeState.HANDOVER:
+            self.shadow()
+            self._ask_members(claim)
+        ready = self._gathered(claim)
+        renew_ms = kernel.params.ready_ttl_ms // 3
+        if len(ready) >= self._suffrage().q and kernel.now_ms - claim.sealed_ms >= renew_ms:
+            self._hand_in(claim, ready)
+        else:
+            self.handing_in.again(b"handover")

@@ -1,0 +1,227 @@
+"""The old copy's side: consent, veto, and what it still owes when it has given its vote away.
+
+A consents to what the chain could take now: its own decided epoch, nothing open, a new key. Before
+it does, it names all seals of its pool to the new copy. A live A that finds a takeover of its own
+address pending vetoes it by itself; its ballots say the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from zmqnode.base.exchange import SEALS_ANNOUNCED_MAX, NodeState, SealsAnnounced
+from zmqnode.base.handing import (
+    ConsentAnswer,
+    ConsentWanted,
+    SignedAnswer,
+    SignedWanted,
+)
+from zmqnode.base.handover import Mode, Switch, sign_consent, sign_veto
+from zmqnode.base.hashes import Hash
+from zmqnode.base.keys import PublicKey, Signature
+from zmqnode.base.system import seal_system
+from zmqnode.core.authority_state import is_spent
+from zmqnode.core.display import Display
+from zmqnode.core.effects import Answer, Publish, ReplaceKey
+from zmqnode.core.handing_in import HandingIn
+from zmqnode.core.handover_view import SessionView, Trouble
+from zmqnode.core.kernel import Kernel
+
+CONSENT_AHEAD_MAX_MS: Final = 60_000  # A consent is good for at most so long.
+APPROVAL_MS: Final = 30_000  # How long an operator's answer holds for a new copy that asks again.
+STOP_WAIT_MS: Final = 5_000  # A stop waits so long for the first height of the new copy.
+REPLACE_KEY_MS: Final = 500  # A spent key still answers what it signed for so long.
+
+
+class Giving:
+    """Consent, veto, and the end of this instance's key."""
+
+    def __init__(
+        self,
+        kernel: Kernel,
+        display: Display,
+        handing_in: HandingIn,
+        voting: Callable[[], bool],
+    ) -> None:
+        self.kernel = kernel
+        self.display = display
+        self.handing_in = handing_in
+        self.voting = voting
+        self._asked: tuple[Hash, int] | None = None  # The session that waits for the operator.
+        self._approved: tuple[Hash, bool, int] | None = None  # Session, refused, until when.
+        self._spent_ms: int | None = None
+        self._told = False
+        self._replaced = False
+        self._stop_ms: int | None = None
+
+    # Consent.
+
+    def serve_consent(self, route: object, wanted: ConsentWanted, source: PublicKey) -> None:
+        """Answer the new copy that asks for the vote."""
+        switch, kernel = wanted.switch, self.kernel
+        trouble = self._refusal(switch, source)
+        consent: Signature | None = None
+        waits = False
+        if trouble is None and kernel.config.consent_asks:
+            waits, trouble = self._operator_says(switch)
+        if trouble is None and not self.display.open:
+            self._show(switch, wanted.reason)
+        if trouble is None and waits:
+            self.display.change(waits_for="consent of this copy's operator")
+        elif trouble is None:
+            self._stream_pool()
+            consent = sign_consent(switch, kernel.config.signer)
+            self.display.reach("consent", waits_for="a block that holds the handover")
+        answer = ConsentAnswer(
+            session=switch.session,
+            consent=consent,
+            waits=waits,
+            code="" if trouble is None else trouble.code,
+            text="" if trouble is None else trouble.message,
+        )
+        kernel.emit(Answer(route=route, reply=answer))
+
+    def _refusal(self, switch: Switch, source: PublicKey) -> Trouble | None:
+        kernel = self.kernel
+        state = kernel.chain.authority
+        member = state.members.by_address.get(kernel.config.address)
+        if not kernel.bound:
+            return Trouble(code="wrong_state", message="the old copy's data folder was copied")
+        if switch.address != kernel.config.address or source != switch.new_instance:
+            return Trouble(code="not_authorised", message="asked by another copy than shall vote")
+        if switch.mode is not Mode.PLANNED or member is None:
+            return Trouble(code="consent_refused", message="only a planned handover has consent")
+        decided = (member.epoch, member.instance)
+        if decided != (switch.epoch, switch.old_instance) or member.instance != kernel.own:
+            return Trouble(code="epoch_moved", message="this copy's vote was given away already")
+        if state.session(switch.address) is not None:
+            return Trouble(code="handover_open", message="a handover of this address is open")
+        if state.is_used(switch.new_instance):
+            return Trouble(code="not_standby", message="the new copy's key was used before")
+        if switch.new_instance in state.cancelled_keys(switch.address):
+            return Trouble(code="cancelled", message="handovers to this copy were cancelled")
+        if switch.expires_at_ms > kernel.clock_ms + CONSENT_AHEAD_MAX_MS:
+            return Trouble(code="consent_refused", message="asked for longer than a minute")
+        return None
+
+    def _operator_says(self, switch: Switch) -> tuple[bool, Trouble | None]:
+        """Whether to wait; a refusal is given once."""
+        now_ms = self.kernel.now_ms
+        approved = self._approved
+        if approved is not None and approved[0] == switch.session and now_ms < approved[2]:
+            if not approved[1]:
+                return False, None
+            self._approved = None
+            text = "the old copy's operator refused"
+            return False, Trouble(code="consent_refused", message=text)
+        self._asked = (switch.session, now_ms)
+        return True, None
+
+    def decide(self, *, refuse: bool) -> bool:
+        """The operator's answer to the session that waits for it; False if none does."""
+        asked = self._asked
+        if asked is None or self.kernel.now_ms - asked[1] > APPROVAL_MS:
+            return False
+        self._approved = (asked[0], refuse, self.kernel.now_ms + APPROVAL_MS)
+        self._asked = None
+        if refuse and self.display.open:
+            text = "this copy's operator refused"
+            self.display.end("failed", Trouble(code="consent_refused", message=text))
+        return True
+
+    def _show(self, switch: Switch, reason: str) -> None:
+        self.display.begin(
+            SessionView(
+                session=switch.session,
+                mode=switch.mode,
+                side="old",
+                address=switch.address,
+                epoch_before=switch.epoch,
+                old_instance=switch.old_instance,
+                new_instance=switch.new_instance,
+                new_url=switch.url,
+                reason=reason,
+            )
+        )
+
+    def _stream_pool(self) -> None:
+        """Name all waiting seals: who misses one, the new copy above all, pulls it."""
+        pool = self.kernel.pool
+        hashes = [seal.hash for seal in pool.oldest(len(pool))]
+        for start in range(0, len(hashes), SEALS_ANNOUNCED_MAX):
+            bundle = tuple(hashes[start : start + SEALS_ANNOUNCED_MAX])
+            self.kernel.emit(Publish(message=SealsAnnounced(seals=bundle)))
+
+    # Veto.
+
+    def veto(self) -> None:
+        """While a takeover of this voting copy is pending: say that it lives."""
+        kernel = self.kernel
+        session = kernel.chain.authority.session(kernel.config.address)
+        if session is None or session.acts_height is not None or not self.voting():
+            return
+        if session.mode is not Mode.TAKEOVER or session.old_instance != kernel.own:
+            return
+        if kernel.state is not NodeState.CONSENSUS:
+            return
+        operation = sign_veto(
+            session.address, session.epoch, session.new_instance, kernel.config.signer
+        )
+        self.handing_in.hand_in(
+            lambda clock_ms: seal_system(
+                operation, created_at_ms=clock_ms, signer=kernel.config.signer
+            ),
+            key=b"veto" + session.session,
+        )
+
+    # Afterwards.
+
+    def serve_signed(self, route: object, wanted: SignedWanted) -> None:
+        """What this copy signed at some heights."""
+        kernel = self.kernel
+        last = min(wanted.last, kernel.chain.tip.height)
+        stages = tuple(kernel.signed.get(height, 0) for height in range(wanted.first, last + 1))
+        answer = SignedAnswer(first=wanted.first, since=kernel.signed_since, stages=stages)
+        kernel.emit(Answer(route=route, reply=answer))
+        self._told = self._told or bool(stages)
+
+    def retired(self) -> None:
+        """This copy's last height is committed: its certificate goes to everybody."""
+        accept = self.kernel.chain.tip.accept
+        if accept is not None:
+            self.kernel.emit(Publish(message=accept))
+
+    def may_stop(self) -> bool:
+        """A stop waits while the vote is on its way: until the new copy's first height is there."""
+        kernel = self.kernel
+        session = kernel.chain.authority.session(kernel.config.address)
+        if session is None or session.old_instance != kernel.own or session.acts_height is None:
+            return True
+        if kernel.chain.tip.height >= session.acts_height:
+            return True
+        if self._stop_ms is None:
+            self._stop_ms = kernel.now_ms
+        return kernel.now_ms - self._stop_ms >= STOP_WAIT_MS
+
+    def replace_key(self, *, looking_on: bool) -> None:
+        """Once this instance can never vote again, say so, once."""
+        kernel = self.kernel
+        if self._replaced or not looking_on or kernel.fault is not None:
+            return
+        state, tip = kernel.chain.authority, kernel.chain.tip.height
+        if not is_spent(state, tip, kernel.config.address, kernel.own):
+            self._spent_ms = None
+            return
+        if self._spent_ms is None:
+            self._spent_ms = kernel.now_ms
+        asked_for = self.display.view is not None and self.display.view.side == "old"
+        waited = kernel.now_ms - self._spent_ms >= REPLACE_KEY_MS
+        if waited or self._told or not asked_for:
+            self._replaced = True
+            kernel.emit(ReplaceKey())
+
+    @property
+    def spent(self) -> bool:
+        """Whether this instance can never vote again and its key was not replaced yet."""
+        return self._spent_ms is not None
