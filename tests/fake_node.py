@@ -33,7 +33,10 @@ from zmqnode.base.signing import Domain, Signer
 from zmqnode.base.suffrage import Suffrage
 from zmqnode.base.tree import Proof
 from zmqnode.base.voteproof import Voteproof, certify
+from zmqnode.core.authority import Step
 from zmqnode.network import Endpoints, Introduction, NetworkLimits, PeerNetwork, new_context
+from zmqnode.runtime import showing
+from zmqnode.runtime.feeds import Feeds
 from zmqnode.runtime.queries import Queries
 from zmqnode.runtime.view import PeerRow, PoolCount, StoredBlock, Trouble
 from zmqnode.storage.memory import MemoryStore
@@ -86,6 +89,7 @@ class FakeChain:
         self.accepts: dict[int, Voteproof] = {}
         self.inits: dict[int, Voteproof] = {}
         self.executed: set[Hash] = set()
+        self.steps: dict[int, tuple[Step, ...]] = {}
         overlay = self.tree.fork()
         founding = found(self.genesis, self._app_state, overlay.update)
         self.domain = Domain(network_id=NETWORK_ID, genesis=founding.hash)
@@ -213,6 +217,8 @@ class FakeNode:
     cuts: list[Any] = field(default_factory=list)
     offset_ms: int = 0
     queries: Queries | None = None
+    feeds: Feeds | None = None
+    pictures: int = 0  # How many were made.
 
     @property
     def address(self) -> Address:
@@ -290,6 +296,9 @@ class FakeNode:
     def seal_height(self, seal: Hash) -> int | None:
         return self.chain.store.seal_height(seal)
 
+    def steps(self, height: int) -> tuple[Step, ...]:
+        return self.chain.steps.get(height, ())
+
     def suffrage(self, height: int) -> Suffrage | None:
         return self.chain.suffrage if 1 <= height <= self.tip + 2 else None
 
@@ -315,6 +324,35 @@ class FakeNode:
         block = self.chain.commit(seals)
         self.queries.committed(block)
         return block
+
+    def picture(self) -> dict[str, Any]:
+        """As runtime.watching makes it, of a node that takes no part."""
+        self.pictures += 1
+        info = showing.node_info(self)
+        return {
+            "at": "2026-11-23T12:04:31.120Z",
+            "at_ms": START_MS,
+            "node": info,
+            "blocks": {"interval_p50_us": 1500, "interval_p99_us": 2500, "per_minute": 7},
+            "stages": [{"stage": "INIT", "votes": 2, "needed": 3, "since_ms": 5}],
+            "rounds": 1,
+            "round_state": "init",
+            "leader": "n1sas",
+            "peers": [showing.peer_row(one) for one in self.peers()],
+            "minutes": [0] * 29 + [7],
+            "votes": {"n0sas": {"init": {"height": 1, "round": 0}, "accept": None}},
+            "members": {
+                "n0sas": {"state": "SYNCING", "height": 4, "rtt_us": 250, "clock_offset_ms": 0}
+            },
+            "pool": {
+                **info["pool"],
+                "in_milli_per_s": 1250,
+                "out_milli_per_s": 0,
+                "refused": {"pool_full": 3},
+            },
+            "log": [{"at_ms": START_MS, "level": "info", "text": "started"}],
+            "uptime_ms": 10,
+        }
 
     def stop(self) -> None:
         self.stopped = True
@@ -359,11 +397,13 @@ async def served(node: FakeNode) -> AsyncIterator[FakeNode]:
     hooks = _Hooks()
     door = network.open_door(hooks)
     node.queries = hooks.queries = Queries(node, door)
+    node.feeds = node.queries.feeds = Feeds(node, door, node.picture, loop)
     ticking = loop.create_task(_tick(node))
     try:
         yield node
     finally:
         ticking.cancel()
+        node.feeds.close()
         network.close()
         context.term()
 

@@ -16,6 +16,15 @@ from zmqnode.client.answers import (
     SuffrageInfo,
 )
 from zmqnode.client.client import Client
+from zmqnode.client.feed_answers import (
+    BlockEvent,
+    Event,
+    EvidenceEvent,
+    HandoverEvent,
+    OperationEvent,
+    Snapshot,
+    StateEvent,
+)
 from zmqnode.client.handover_answers import (
     Check,
     CosignInfo,
@@ -27,12 +36,17 @@ from zmqnode.client.handover_answers import (
 from zmqnode.client.sync import SyncClient
 
 __all__ = [
+    "BlockEvent",
     "BlockHeader",
     "BlockInfo",
     "Check",
     "Client",
     "CosignInfo",
+    "Event",
+    "EvidenceEvent",
+    "HandoverEvent",
     "NodeInfo",
+    "OperationEvent",
     "PeerInfo",
     "Phase",
     "Preflight",
@@ -40,7 +54,9 @@ __all__ = [
     "Receipt",
     "Session",
     "SessionError",
+    "Snapshot",
     "Standing",
+    "StateEvent",
     "Stopped",
     "SuffrageInfo",
     "SyncClient",

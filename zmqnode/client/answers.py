@@ -360,6 +360,9 @@ def _reader(hint: Any) -> Reader:
     if origin is tuple:
         each = _reader(arguments[0])
         return lambda value: tuple(each(one) for one in _exactly(list, value))
+    if origin is dict and isinstance(arguments[1], type) and issubclass(arguments[1], Answer):
+        each = _reader(arguments[1])
+        return lambda value: {key: each(one) for key, one in _exactly(dict, value).items()}
     return lambda value: _exactly(origin or hint, value)
 
 

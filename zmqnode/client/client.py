@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -27,7 +27,7 @@ from zmqnode.base.query import (
     SuffrageAsked,
 )
 from zmqnode.base.seal import NONCE_BYTES, SEAL_OPERATIONS_MAX, Seal, make_seal
-from zmqnode.client import proofs
+from zmqnode.client import feeds, proofs
 from zmqnode.client.answers import (
     BlockHeader,
     BlockInfo,
@@ -38,6 +38,7 @@ from zmqnode.client.answers import (
     Standing,
     SuffrageInfo,
 )
+from zmqnode.client.feed_answers import Event, Snapshot
 from zmqnode.client.node_link import ANSWER_MARGIN_MS, Chain, NodeLink, monotonic_ms
 from zmqnode.client.nodes import Nodes
 from zmqnode.client.operating import Operating
@@ -131,7 +132,9 @@ class Client(Operating):
         return await self._nodes.any(lambda link: self._info(link, timeout_ms or self.timeout_ms))
 
     async def _info(self, link: NodeLink, timeout_ms: int) -> NodeInfo:
-        body = await link.told(InfoAsked(), timeout_ms)
+        return self._checked(link, await link.told(InfoAsked(), timeout_ms))
+
+    def _checked(self, link: NodeLink, body: dict[str, Any]) -> NodeInfo:
         info = self._nodes.read(NodeInfo, body)
         try:
             signed = parse_public(info.publickey) == link.publickey and node_info_verified(
@@ -225,6 +228,40 @@ class Client(Operating):
         if given is None:
             return answer
         return proofs.checked(answer, asked, given, chain)
+
+    # Following.
+
+    def follow(self, interval_ms: int = 250) -> AsyncGenerator[Snapshot, None]:
+        """Pictures of a node: one at once, then every ``interval_ms`` (100 to 10,000).
+
+        A reader that is behind gets the newest alone. The iteration ends by raising; to go on after
+        a lost connection, follow again.
+
+        Raises:
+            Unreachable: no target is there; Undecided: the connection was lost.
+            Refused: ``rate_limited``, the node has too many feeds; ``bad_signature``.
+        """
+        return feeds.snapshots(self._nodes, interval_ms, self.timeout_ms, self._checked)
+
+    def events(
+        self, *, start: int | None = None, kinds: Sequence[str] = (), follow: bool = True
+    ) -> AsyncGenerator[Event, None]:
+        """What happens on the chain, in order, without a hole or a repetition.
+
+        A lost connection is made again, to any target; the events go on where they were.
+
+        Args:
+            start: from this block on (1 is the first with events); None: from the next one on, or,
+                without ``follow``, from the first.
+            kinds: of ``block operation handover state evidence``; empty: all. The last two are of
+                the node asked and not of the chain: they come as they happen.
+            follow: go on with new blocks; else it ends with the newest.
+        Raises:
+            Unreachable: no target is there, or none came back within a minute.
+        """
+        return feeds.events(
+            self._nodes, start=start, kinds=kinds, follow=follow, timeout_ms=self.timeout_ms
+        )
 
     # Seals.
 

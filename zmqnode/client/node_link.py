@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
 from zmqnode.app import Schema
 from zmqnode.base.codec import encode
+from zmqnode.base.feed import FeedCancelled
 from zmqnode.base.hashes import Hash
 from zmqnode.base.keys import PublicKey, public_text
 from zmqnode.base.params import Params
@@ -28,10 +31,17 @@ from zmqnode.errors import Malformed, Refused, Unreachable, ZmqnodeError
 from zmqnode.network import AsyncClientLink, Context, parse_target
 
 DOWN_MS: Final = 1_000  # A node that could not be reached is not asked first for so long.
+STREAM_BYTES_MAX: Final = 16 << 20  # Pushes of one feed that came and were not read yet,
+STREAM_PUSHES_MAX: Final = 4_096  # and their number.
+CANCEL_MS: Final = 1_000
 ANSWER_MARGIN_MS: Final = 500  # A node answers a wait when its time is over; so long we listen on.
 
 NodeAnswer = Told | Accepted | Committed | RawBlocks | Challenge
 OnNodeAnswer = Callable[["NodeAnswer | ZmqnodeError"], None]
+
+
+class Overrun(Exception):
+    """A feed's reader was so far behind that the feed was ended here; all that came was read."""
 
 
 def monotonic_ms() -> int:
@@ -60,6 +70,7 @@ class NodeLink:
         self.url = url
         self.text = url.replace("tcp://", f"tcp://{public_text(publickey)}@", 1)
         self.down_until_ms = 0
+        self._closed = False
         self._link = AsyncClientLink(context, parse_target(self.text))
 
     @property
@@ -107,6 +118,73 @@ class NodeLink:
             raise self.strange("another answer than asked for")
         return answer.body
 
+    async def stream(
+        self, request: object, timeout_ms: int, *, newest: bool = False
+    ) -> AsyncGenerator[dict[str, Any], None]:
+        """What a feed tells, push by push, until its last word; ended at the node when closed.
+
+        Args:
+            timeout_ms: until the first push.
+            newest: a push takes the place of one that was not read yet.
+        Raises:
+            Overrun: ``STREAM_PUSHES_MAX`` or ``STREAM_BYTES_MAX`` came and were not read.
+            Unreachable, Undecided: as :meth:`ask`; Undecided when the connection is lost.
+        """
+        pushes: deque[bytes] = deque()
+        ends: list[bytes | ZmqnodeError | Overrun] = []
+        woken = asyncio.Event()
+        waiting_bytes = 0
+
+        def pushed(payload: bytes) -> None:
+            nonlocal waiting_bytes
+            if newest:
+                pushes.clear()
+                waiting_bytes = 0
+            elif len(pushes) >= STREAM_PUSHES_MAX or waiting_bytes > STREAM_BYTES_MAX:
+                self._end_stream(number)
+                ends.append(Overrun())
+                return
+            pushes.append(payload)
+            waiting_bytes += len(payload)
+            woken.set()
+
+        def ended(answer: bytes | ZmqnodeError) -> None:
+            ends.append(answer)
+            woken.set()
+
+        number = self._link.request(encode(request), max(1, timeout_ms), ended, pushed)
+        try:
+            while True:
+                while pushes:
+                    payload = pushes.popleft()
+                    waiting_bytes -= len(payload)
+                    yield self._object(payload)
+                if ends:
+                    break
+                woken.clear()
+                await woken.wait()
+            if isinstance(ends[0], Overrun):
+                raise ends[0]
+            self._object(ends[0])
+        finally:
+            if not ends:
+                self._end_stream(number)
+
+    def _object(self, answer: bytes | ZmqnodeError) -> dict[str, Any]:
+        found = self._judge(answer)
+        if isinstance(found, ZmqnodeError):
+            raise found
+        if not isinstance(found, Told):
+            raise self.strange("another answer than asked for")
+        return found.body
+
+    def _end_stream(self, number: int) -> None:
+        """Hear no more of a feed, and say so to the node; whether that arrives does not matter."""
+        self._link.link.cancel(number)
+        if not self._closed and self.ready:
+            cancelled = encode(FeedCancelled(number=number))
+            self._link.request(cancelled, CANCEL_MS, lambda answer: None)
+
     async def chain(self, timeout_ms: int) -> Chain:
         """The chain this node is a part of."""
         body = await self.told(ChainAsked(), timeout_ms)
@@ -147,4 +225,5 @@ class NodeLink:
 
     def close(self) -> None:
         """Close the connection; nobody is called back any more."""
+        self._closed = True
         self._link.close()

@@ -7,7 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Coroutine, Iterable, Mapping
+from collections.abc import (
+    AsyncGenerator,
+    Coroutine,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypedDict, TypeVar, Unpack
@@ -25,6 +32,7 @@ from zmqnode.client.answers import (
     SuffrageInfo,
 )
 from zmqnode.client.client import TIMEOUT_MS, Client, Operation
+from zmqnode.client.feed_answers import Event, Snapshot
 from zmqnode.client.handover_answers import CosignInfo, Preflight, Session
 from zmqnode.client.handovers import OnChange
 from zmqnode.config.target import Target
@@ -129,6 +137,29 @@ class SyncClient:
         )
         return self.run(asked)
 
+    def follow(self, interval_ms: int = 250) -> Iterator[Snapshot]:
+        return self._each(self._client.follow(interval_ms))
+
+    def events(
+        self, *, start: int | None = None, kinds: Sequence[str] = (), follow: bool = True
+    ) -> Iterator[Event]:
+        return self._each(self._client.events(start=start, kinds=kinds, follow=follow))
+
+    def _each(self, source: AsyncGenerator[T, None]) -> Iterator[T]:
+        """One after the other; what it holds is let go of when the iteration ends or is closed."""
+
+        async def next_of() -> list[T]:
+            async for item in source:
+                return [item]
+            return []
+
+        try:
+            while found := self.run(next_of()):
+                yield found[0]
+        finally:
+            if not self._closed:
+                self.run(_close(source))
+
     def make(self, *operations: Operation) -> Seal:
         return self.run(self._client.make(*operations))
 
@@ -185,3 +216,7 @@ class SyncClient:
 
     def handover_history(self, address: str | None = None) -> tuple[Session, ...]:
         return self.run(self._client.handover_history(address))
+
+
+async def _close(source: AsyncGenerator[Any, None]) -> None:
+    await source.aclose()

@@ -28,6 +28,8 @@ from zmqnode.base.voteproof import Voteproof
 from zmqnode.core.authority import Authority, Context, Step, advance
 from zmqnode.core.authority_entries import SYSTEM_PREFIX, read_entries
 from zmqnode.core.authority_entries import changes as authority_changes
+from zmqnode.core.authority_moves import Turn
+from zmqnode.core.authority_state import Session
 from zmqnode.core.effects import Commit, Execute
 from zmqnode.core.events import Executed
 from zmqnode.core.records import BlockSummary
@@ -221,6 +223,16 @@ class Ledger:
         """The ACCEPT VP stored beside a block; None for block 0."""
         stored = self.store.voteproofs(height)
         return decode_as(Voteproof, stored.accept) if stored and stored.accept else None
+
+    def steps(self, height: int) -> tuple[Step, ...]:
+        """What a block did to handover sessions, in order; empty for most."""
+        data = self.store.meta(STEPS_KEY + height.to_bytes(8, "big"))
+        if data is None:
+            return ()
+        return tuple(
+            Step(turn=Turn(turn), height=height, epoch=epoch, session=from_wire(Session, session))
+            for turn, epoch, session in unpack(data)
+        )
 
     def summary(self, height: int) -> BlockSummary:
         """What the core keeps of a block."""

@@ -20,6 +20,8 @@ from zmqnode.app import Schema
 from zmqnode.base.block import Block
 from zmqnode.base.codec import encode
 from zmqnode.base.exchange import NodeState
+from zmqnode.base.feed import EventsFollowed, FeedCancelled, FeedRequest, StateFollowed
+from zmqnode.base.handover_query import HandoversAsked, SessionAsked
 from zmqnode.base.hashes import Hash
 from zmqnode.base.keys import public_text, verify
 from zmqnode.base.query import (
@@ -54,6 +56,7 @@ from zmqnode.errors import Invalid, Malformed, Refused, TimedOut, ZmqnodeError
 from zmqnode.network.gate import Fault, Strike
 from zmqnode.runtime import showing
 from zmqnode.runtime.control import Control
+from zmqnode.runtime.feeds import Feeds
 from zmqnode.runtime.telling import Slices, Soon, Tellings, told_list
 from zmqnode.runtime.view import NodeView, StoredBlock
 from zmqnode.runtime.waiting import Route, Waiter, Waiters
@@ -77,6 +80,7 @@ class Queries:
     def __init__(self, view: NodeView, replies: Replies, soon: Soon | None = None) -> None:
         self.view = view
         self.waiters = Waiters()
+        self.feeds: Feeds | None = None  # Of the node that has any; set before the first request.
         self._replies = replies
         self.tellings = Tellings(replies.answer, soon)
         self._control = Control(view)
@@ -106,6 +110,8 @@ class Queries:
     def client_gone(self, session: object) -> None:
         """A connection ended: nobody waits for its answers any more."""
         self.waiters.leave(session)
+        if self.feeds is not None:
+            self.feeds.leave(session)
         self.tellings.leave(session)
 
     # What the node tells.
@@ -133,6 +139,8 @@ class Queries:
             for waiter in waiting:
                 self._replies.answer(waiter.route, payload)
         self.changed()
+        if self.feeds is not None:
+            self.feeds.committed()
 
     def changed(self) -> None:
         """State or height changed: whoever waited for that is answered."""
@@ -182,9 +190,18 @@ class Queries:
                 return self._control.challenge(client)
             case ControlAsked():
                 return self._control.obey(client, request)
+            case StateFollowed() | EventsFollowed() | FeedCancelled():
+                return self._feed(client, route, request)
+            case SessionAsked() | HandoversAsked():
+                raise Refused("wrong_state", "this node shows no handovers yet")
             case _:
                 assert_never(request)
         return None
+
+    def _feed(self, client: bytes, route: Route, request: FeedRequest) -> Answer | None:
+        if self.feeds is None:
+            raise Refused("wrong_state", "this node pushes nothing")
+        return self.feeds.take(client, route, request)
 
     def _chain(self) -> dict[str, Any]:
         domain = self.view.signer.domain

@@ -21,6 +21,7 @@ from zmqnode.base.seal import Seal
 from zmqnode.base.signing import Signs
 from zmqnode.base.suffrage import Suffrage
 from zmqnode.base.tree import Proof
+from zmqnode.core.authority import Step
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,6 +167,9 @@ class NodeView(Protocol):
 
     def seal_height(self, seal: Hash) -> int | None:
         """The height of the block that holds a seal."""
+
+    def steps(self, height: int) -> tuple[Step, ...]:
+        """What a stored block did to handover sessions."""
 
     def suffrage(self, height: int) -> Suffrage | None:
         """Who may vote at a height from 1 to ``tip`` + 2."""

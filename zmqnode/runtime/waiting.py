@@ -21,10 +21,13 @@ BUCKET_MS: Final = 100
 
 
 class Route(Protocol):
-    """Where an answer goes; ``session`` is the connection it came by."""
+    """Where an answer goes: the connection it came by, and the number of its request there."""
 
     @property
     def session(self) -> object: ...
+
+    @property
+    def number(self) -> int: ...
 
 
 @dataclass(slots=True, eq=False)
