@@ -200,8 +200,8 @@ def test_running_shows_what_the_source_hides(
     written: Write, tmp_path: Path, lines: list[str], key: str, message: str
 ) -> None:
     tools = (
-        "\nTOOLS = {'set': lambda x: list(set(x)), 'hash': hash,"
-        " 'clock': lambda: int(time.time())}\n"
+        "\nimport os\nTOOLS = {'set': lambda x: list(set(x)), 'hash': hash,"
+        " 'clock': lambda: os.getpid()}\n"
     )
     name, _ = written(tools + op(*lines))
     checked = app_check(name, 3, [tmp_path])

@@ -104,7 +104,7 @@ class Members:
         self.saw(ballot.address, ballot.fact.height, now_ms)
         seen = self.seen(ballot.instance, ballot.address)
         if seen is not None:
-            seen.heard_ms = now_ms
+            seen.heard_ms = max(seen.heard_ms or 0, now_ms)
             if seen.last is None or position(ballot.fact) > position(seen.last.fact):
                 seen.last = ballot
 
@@ -117,7 +117,7 @@ class Members:
         """A ballot of an address at a height was seen, directly or in a certificate."""
         if height > self._balloted.get(address, -1):
             self._balloted[address] = height
-        self._signed_ms[address] = now_ms
+        self._signed_ms[address] = max(self._signed_ms.get(address, 0), now_ms)
 
     def saw_shadow(self, address: Address, height: int, now_ms: int) -> None:
         """A shadow ballot of an address: whoever will vote for it is there."""

@@ -35,7 +35,7 @@ class Accepts:
 
     voteproof: Voteproof
     checked: dict[Address, Signature]
-    late: dict[Address, Ballot]
+    late: dict[Address, tuple[Ballot, int]]  # And when it came.
 
 
 class Values:
@@ -65,12 +65,13 @@ class Values:
             return
         if ballot.address in accepts.checked:
             return
-        if accepts.late.get(ballot.address, ballot).signature != ballot.signature:
+        held = accepts.late.get(ballot.address)
+        if held is not None and held[0].signature != ballot.signature:
             self._check(
                 height, accepts
             )  # One of the two is forged: it must not keep the other out.
         if ballot.address not in accepts.checked:
-            accepts.late[ballot.address] = ballot
+            accepts.late[ballot.address] = (ballot, self.kernel.now_ms)
 
     def check_late(self) -> None:
         """Check the late ACCEPTs now: they are signs of life, and answers to D6."""
@@ -102,10 +103,10 @@ class Values:
     def _check(self, height: int, accepts: Accepts) -> None:
         kernel = self.kernel
         suffrage = kernel.chain.suffrage(height)
-        for address, ballot in accepts.late.items():
+        for address, (ballot, came_ms) in accepts.late.items():
             if kernel.check_ballot(ballot, suffrage):
                 accepts.checked[address] = ballot.signature
-                kernel.members.take_ballot(ballot, kernel.now_ms)
+                kernel.members.take_ballot(ballot, came_ms)  # A sign of life when it came.
         accepts.late.clear()
 
     def carried(self, height: int) -> Voteproof | None:
