@@ -35,7 +35,7 @@ from zmqnode.base.hashes import Hash
 from zmqnode.base.keys import Address, PublicKey, verify
 from zmqnode.base.proposal import Proposal
 from zmqnode.base.seal import Seal, read_seal, seal_hash
-from zmqnode.base.signing import Domain
+from zmqnode.base.signing import Domain, Verify
 from zmqnode.base.system import is_system
 from zmqnode.base.voteproof import Voteproof
 from zmqnode.core.effects import Answer, Ask, Effect, Publish, PublishSeals, ServeBlocks
@@ -77,6 +77,7 @@ class Exchange:
         post: Callable[[Event], None],
         known: Callable[[Hash], bool],
         log: Callable[..., None],
+        verify: Verify = verify,
     ) -> None:
         self.domain = domain
         self.app = app
@@ -84,6 +85,7 @@ class Exchange:
         self.post = post
         self.known = known
         self.log = log
+        self.verify = verify
         self.network: PeerNetwork | None = None
         self.gaps = 0
         self._checked: dict[Hash, None] = {}  # Seals that wait for the turn's end to be known.
@@ -164,7 +166,7 @@ class Exchange:
             except Malformed as error:
                 strike = Strike(fault=Fault.MALFORMED, detail=f"no seal: {error}")
                 continue
-            if not seal.verified(self.domain, verify):
+            if not seal.verified(self.domain, self.verify):
                 strike = Strike(fault=Fault.MALFORMED, detail="a seal's signature is wrong")
                 continue
             if not pulled and not self._admitted(seal):

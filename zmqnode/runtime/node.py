@@ -41,6 +41,7 @@ from zmqnode.runtime.feeds import Feeds
 from zmqnode.runtime.folder import DataFolder
 from zmqnode.runtime.ledger import Ledger
 from zmqnode.runtime.logs import open_log, quiet_log
+from zmqnode.runtime.metering import Metrics
 from zmqnode.runtime.notebook import Notebook
 from zmqnode.runtime.queries import Queries
 from zmqnode.runtime.rebirth import recovery_of, replace_instance
@@ -119,6 +120,7 @@ class Node:
     _store: LmdbStore | None = None
     _context: Context | None = None
     _network: PeerNetwork | None = None
+    _metrics: Metrics | None = None
     driver: Driver | None = None
     watch: Watch | None = None
 
@@ -126,6 +128,8 @@ class Node:
         config = self.config
         parts = read_parts(config, self._app)
         folder = self._folder = DataFolder(config.data)
+        metrics = self._metrics = Metrics(config, self._loop) if config.metrics else None
+        check = verify if metrics is None else metrics.meter.counting(verify)
         store = self._store = LmdbStore(
             folder.store, on_durable=self._durable, on_failure=self._store_failed
         )
@@ -139,7 +143,7 @@ class Node:
                 signer=signer,
                 params=parts.genesis.params,
                 domain=domain,
-                verify=verify,
+                verify=check,
                 identity=Signer(parts.identity, domain),
                 consent_asks=config.handover_consent == "ask",
                 standby_after_ms=config.standby_after_ms if config.standby_auto else None,
@@ -154,12 +158,15 @@ class Node:
             post=self.driver.post,
             known=self._knows,
             log=self._log,
+            verify=check,
         )
         self._context = new_context()
         self._network = open_network(
             config, parts, self.ledger, folder.instance, self.exchange, self._context, self._loop
         )
         self._open_door(parts, signer, folder)
+        if metrics is not None:
+            metrics.begin(self.standing, self.exchange, self._door)
         self._dial()
         folder.write_pid()
         self._running = True
@@ -229,12 +236,16 @@ class Node:
 
     def committed(self, block: Block) -> None:
         """A block is the tip now."""
+        if self._metrics is not None:
+            self._metrics.meter.committed(block)
         if self.watch is not None:
             self.watch.committed(block)
         self.queries.committed(block)
 
     def turn_over(self) -> None:
         """All effects of a turn were performed."""
+        if self._metrics is not None:
+            self._metrics.meter.turn_over()
         self.exchange.turn_over()
         if self.watch is not None:
             self.watch.turn_over()
@@ -375,6 +386,8 @@ class Node:
     async def _close(self) -> None:
         if self._ticker is not None:
             self._ticker.cancel()
+        if self._metrics is not None:
+            await self._metrics.close()
         if self.driver is not None:
             self.driver.close()
         if self.watch is not None:
