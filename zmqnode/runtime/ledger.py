@@ -38,7 +38,8 @@ from zmqnode.storage.memory import MemoryStore
 from zmqnode.storage.pages import Overlay, StateTree
 from zmqnode.storage.store import BlockRecord, Store
 
-STEPS_KEY: Final = b"steps:"  # + height: what the block did to sessions.
+STEPS_KEY: Final = b"steps:"  # + height: [height of the block with steps before, steps].
+STEPS_NEWEST_KEY: Final = b"steps.newest"  # The newest height with steps, packed.
 SYSTEM_RESULTS: Final = encode_results([OK])  # One in a block has effect.
 SUFFRAGES_KEY: Final = b"suffrages"  # [[first height, members]..] in order of height.
 GENESIS_MISMATCH_HINT: Final = "this data folder belongs to another network: use one of its own"
@@ -93,6 +94,8 @@ class Ledger:
         self.tree = StateTree.open(store)
         self.suffrages = self._read_suffrages()
         self.authority = read_entries(store.scan(SYSTEM_PREFIX))
+        found = store.meta(STEPS_NEWEST_KEY)
+        self._steps_newest: int | None = None if found is None else _height(found)
         newest = self.block(store.height)
         if newest is None or newest.manifest.state_root != self.tree.root:
             raise Damaged("the stored state is not the one its newest block names")
@@ -167,6 +170,7 @@ class Ledger:
             suffrage=result.authority.members,
             elapsed_ms=elapsed_ms,
             authority=result.authority,
+            steps=result.steps,
         )
 
     def commit(self, effect: Commit) -> Block:
@@ -185,7 +189,9 @@ class Ledger:
             self.suffrages.append((effect.height + 2, result.authority.members))
             meta[SUFFRAGES_KEY] = _pack_suffrages(self.suffrages)
         if result.steps:
-            meta[STEPS_KEY + effect.height.to_bytes(8, "big")] = _pack_steps(result.steps)
+            meta[_steps_key(effect.height)] = _pack_steps(self._steps_newest, result.steps)
+            meta[STEPS_NEWEST_KEY] = pack(effect.height)
+            self._steps_newest = effect.height
         self.store.put_block(
             BlockRecord(
                 height=effect.height,
@@ -226,13 +232,18 @@ class Ledger:
 
     def steps(self, height: int) -> tuple[Step, ...]:
         """What a block did to handover sessions, in order; empty for most."""
-        data = self.store.meta(STEPS_KEY + height.to_bytes(8, "big"))
-        if data is None:
-            return ()
-        return tuple(
-            Step(turn=Turn(turn), height=height, epoch=epoch, session=from_wire(Session, session))
-            for turn, epoch, session in unpack(data)
-        )
+        data = self.store.meta(_steps_key(height))
+        return () if data is None else _unpack_steps(height, data)[1]
+
+    def steps_back(self) -> Iterator[tuple[Step, ...]]:
+        """What blocks did to handover sessions, the newest such block first; skips all others."""
+        height = self._steps_newest
+        while height is not None:
+            data = self.store.meta(_steps_key(height))
+            if data is None:
+                raise Damaged(f"the store does not hold what block {height} did to handovers")
+            height, steps = _unpack_steps(height, data)
+            yield steps
 
     def summary(self, height: int) -> BlockSummary:
         """What the core keeps of a block."""
@@ -365,5 +376,25 @@ def _unpack_suffrages(data: bytes) -> list[tuple[int, Suffrage]]:
     ]
 
 
-def _pack_steps(steps: tuple[Step, ...]) -> bytes:
-    return pack([[one.turn.value, one.epoch, to_wire(one.session)] for one in steps])
+def _steps_key(height: int) -> bytes:
+    return STEPS_KEY + height.to_bytes(8, "big")
+
+
+def _pack_steps(before: int | None, steps: tuple[Step, ...]) -> bytes:
+    return pack([before, [[one.turn.value, one.epoch, to_wire(one.session)] for one in steps]])
+
+
+def _unpack_steps(height: int, data: bytes) -> tuple[int | None, tuple[Step, ...]]:
+    before, rows = unpack(data)
+    steps = tuple(
+        Step(turn=Turn(turn), height=height, epoch=epoch, session=from_wire(Session, session))
+        for turn, epoch, session in rows
+    )
+    return before, steps
+
+
+def _height(data: bytes) -> int:
+    height = unpack(data)
+    if type(height) is not int:
+        raise Damaged("the store names no height")
+    return height
