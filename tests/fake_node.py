@@ -22,18 +22,31 @@ from zmqnode.base.block import Block, Manifest, decode_block, encode_block
 from zmqnode.base.codec import encode
 from zmqnode.base.exchange import NodeState
 from zmqnode.base.genesis import Genesis, found, sign_entry
+from zmqnode.base.handover import (
+    Mode,
+    Switch,
+    SystemOperation,
+    sign_ack,
+    sign_consent,
+    sign_handover,
+    sign_possession,
+    sign_ready,
+)
 from zmqnode.base.hashes import ZERO, Hash
-from zmqnode.base.keys import Address, PrivateKey, PublicKey, public_text
+from zmqnode.base.keys import Address, PrivateKey, PublicKey, public_text, verify
 from zmqnode.base.params import Params
 from zmqnode.base.point import Point
 from zmqnode.base.proposal import Value
-from zmqnode.base.results import results_leaf, results_root
+from zmqnode.base.results import OK, encode_results, results_leaf, results_root
 from zmqnode.base.seal import Seal, make_seal
 from zmqnode.base.signing import Domain, Signer
 from zmqnode.base.suffrage import Suffrage
+from zmqnode.base.system import seal_system, system_operations
 from zmqnode.base.tree import Proof
 from zmqnode.base.voteproof import Voteproof, certify
-from zmqnode.core.authority import Step
+from zmqnode.core.authority import Step, advance, founded
+from zmqnode.core.authority_entries import changes
+from zmqnode.core.authority_state import Authority, Context
 from zmqnode.network import Endpoints, Introduction, NetworkLimits, PeerNetwork, new_context
 from zmqnode.runtime import showing
 from zmqnode.runtime.feeds import Feeds
@@ -89,6 +102,9 @@ class FakeChain:
         self.accepts: dict[int, Voteproof] = {}
         self.inits: dict[int, Voteproof] = {}
         self.executed: set[Hash] = set()
+        self.authority: Authority = founded(self.genesis.suffrage)
+        self.suffrages = [(1, self.genesis.suffrage)]  # From which height on.
+        self.keys = {one.public: one for one in (*self.identities, *self.instances)}
         self.steps: dict[int, tuple[Step, ...]] = {}
         overlay = self.tree.fork()
         founding = found(self.genesis, self._app_state, overlay.update)
@@ -122,7 +138,11 @@ class FakeChain:
 
     @property
     def suffrage(self) -> Suffrage:
-        return self.genesis.suffrage
+        """Of the next height."""
+        return self.suffrage_at(self.tip + 1)
+
+    def suffrage_at(self, height: int) -> Suffrage:
+        return [one for first, one in self.suffrages if first <= height][-1]
 
     def block(self, height: int) -> Block | None:
         data = self.store.block(height)
@@ -141,34 +161,109 @@ class FakeChain:
             accept=self.accepts[height - 2] if height > 2 else None,
         )
         execution = Execution(self.app, self.store.get, self.store.scan, height, value.time_ms)
-        results = [execution.run_seal(s.hash, s.sender, s.operations) for s in seals]
+        operations = system_operations(seals)
+        context = self.context(height)
+        before = self.authority
+        self.authority, steps = advance(before, operations, value.accept, context)
+        plain = seals[len(operations) :]
+        done = [execution.run_seal(s.hash, s.sender, s.operations).data for s in plain]
+        results = (*(encode_results([OK]) for _ in operations), *done)
+        leaves = zip(seals, results, strict=True)
         overlay = self.tree.fork()
-        state_root = overlay.update(execution.changes())
+        changed = {**execution.changes(), **changes(before, self.authority)}
+        state_root = overlay.update(changed)
         manifest = Manifest(
             height=height,
             parent=Hash(parent),
             value=value.hash,
-            results_root=results_root([results_leaf(r.seal, r.data) for r in results]),
+            results_root=results_root([results_leaf(seal.hash, data) for seal, data in leaves]),
             state_root=state_root,
-            suffrage=self.suffrage.hash,
+            suffrage=self.authority.members.hash,
         )
         block = Block(
             manifest=manifest,
             value=value,
             seals=tuple(seals),
-            results=tuple(r.data for r in results),
+            results=results,
         )
         point = Point(height=height, round=0)
         who = range(len(self.instances)) if signers is None else signers
         accept = self._certify(accept_fact(point, value.hash, block.hash), who)
         init = self._certify(init_fact(point, value.hash), who)
         self.accepts[height], self.inits[height] = accept, init
-        self._put(block, overlay, execution.changes(), accept, init)
+        self._put(block, overlay, changed, accept, init)
+        if steps:
+            self.steps[height] = steps
+        if self.authority.members != self.suffrages[-1][1]:
+            self.suffrages.append((height + 2, self.authority.members))
         return block
 
+    def context(self, height: int) -> Context:
+        return Context(
+            height=height,
+            time_ms=START_MS + 1000 * height,
+            params=self.params,
+            domain=self.domain,
+            verify=verify,
+        )
+
+    # Handover.
+
+    def new_instance(self, number: int) -> PublicKey:
+        """A key that no genesis names."""
+        made = key(5000 + number)
+        self.keys[made.public] = made
+        return made.public
+
+    def handover(self, index: int, new: PublicKey) -> Seal:
+        """A planned handover of a member's vote, right in the next block."""
+        members = self.authority.members.members
+        old = members[index]
+        switch = Switch(
+            address=old.address,
+            epoch=old.epoch,
+            mode=Mode.PLANNED,
+            old_instance=old.instance,
+            new_instance=new,
+            url=old.url,
+            expires_at_ms=START_MS + 10**9,
+        )
+        voters = self.suffrage.members[: self.suffrage.q]
+        operation = sign_handover(
+            switch,
+            possession=sign_possession(switch, self._signer(new)),
+            consent=sign_consent(switch, self._signer(old.instance)),
+            ready=tuple(
+                sign_ready(
+                    switch, START_MS + 1000 * self.tip, one.address, self._signer(one.instance)
+                )
+                for one in voters
+            ),
+            signer=self._signer(old.publickey),
+        )
+        return self._sealed(operation, old.publickey)
+
+    def ack(self, index: int) -> Seal:
+        """The acknowledgement of a member's open session."""
+        session = self.authority.session(Address(f"n{index}sas"))
+        assert session is not None
+        signer = self._signer(session.new_instance)
+        operation = sign_ack(session.address, session.new_epoch, session.session, signer)
+        return self._sealed(operation, session.new_instance)
+
+    def _sealed(self, operation: SystemOperation, sender: PublicKey) -> Seal:
+        now_ms = START_MS + 1000 * self.tip
+        return seal_system(operation, created_at_ms=now_ms, signer=self._signer(sender))
+
+    def _signer(self, public: PublicKey) -> Signer:
+        return Signer(self.keys[public], self.domain)
+
     def _certify(self, fact: Any, who: Sequence[int] | range) -> Voteproof:
+        members = self.suffrage_at(fact.height).members
         ballots = [
-            sign_ballot(fact, Address(f"n{i}sas"), 0, Signer(self.instances[i], self.domain))
+            sign_ballot(
+                fact, members[i].address, members[i].epoch, self._signer(members[i].instance)
+            )
             for i in who
         ]
         return certify(fact, {one.address: one.signature for one in ballots})
@@ -300,7 +395,7 @@ class FakeNode:
         return self.chain.steps.get(height, ())
 
     def suffrage(self, height: int) -> Suffrage | None:
-        return self.chain.suffrage if 1 <= height <= self.tip + 2 else None
+        return self.chain.suffrage_at(height) if 1 <= height <= self.tip + 2 else None
 
     def read(self, key: bytes) -> bytes | None:
         return self.chain.store.get(key)
