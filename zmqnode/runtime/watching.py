@@ -12,13 +12,13 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
-from zmqnode.base.ballot import Ballot
+from zmqnode.base.ballot import Ballot, Fact
 from zmqnode.base.block import Block
 from zmqnode.base.instant import at
 from zmqnode.base.keys import Address
-from zmqnode.base.point import Stage
 from zmqnode.base.suffrage import Suffrage
 from zmqnode.base.system import is_system
+from zmqnode.base.voteproof import Voteproof
 from zmqnode.core.votes import HeightVotes
 from zmqnode.runtime import showing
 from zmqnode.runtime.standing import Standing
@@ -55,6 +55,7 @@ class Watch:
         self._seals_out = 0
         self._flows: deque[tuple[int, int, int]] = deque(maxlen=FLOWS_KEPT)
         self._init_certified: tuple[int, int, int] = (0, 0, 0)  # height, round, ms
+        self._newest: dict[Address, dict[str, tuple[int, int]]] = {}  # Of members alone.
         self._log: deque[Row] = deque(maxlen=LOG_LINES_KEPT)
 
     def _ms(self) -> int:
@@ -72,6 +73,8 @@ class Watch:
         self._minutes[-1] += 1
         self._commits.append(now_ms)
         self._seals_out += sum(1 for seal in block.seals if not is_system(seal))
+        if block.value is not None and block.value.accept is not None:
+            self._saw_voteproof(block.value.accept)
 
     def _turn_minute(self, now_ms: int) -> None:
         gone = min(now_ms // MINUTE_MS - self._minute, MINUTES_KEPT)
@@ -165,31 +168,32 @@ class Watch:
             return None
         return kernel.chain.leader(votes.height, votes.round).address
 
+    def _saw(self, address: Address, fact: Fact) -> None:
+        """A ballot was given; a draw is an ACCEPT for nothing."""
+        found, stage = self._newest.setdefault(address, {}), fact.stage.name.lower()
+        if (fact.height, fact.round) > found.get(stage, (-1, 0)):
+            found[stage] = (fact.height, fact.round)
+
+    def _saw_voteproof(self, vp: Voteproof | None) -> None:
+        for address in () if vp is None else vp.addresses:
+            assert vp is not None
+            self._saw(address, vp.fact)
+
     def _newest_votes(self, votes: HeightVotes | None, suffrage: Suffrage) -> Row:
-        """The newest INIT and ACCEPT of each member, from what is here of this height and before.
+        """The newest INIT and ACCEPT of each member that this node knows of.
 
-        A draw is an ACCEPT for nothing.
+        Blocks and certificates name no more than a quorum, and ballots beyond it are not looked at:
+        of a member that is always last the newest may be some blocks old.
         """
-        newest: dict[Address, dict[str, tuple[int, int]]] = {
-            member.address: {} for member in suffrage.members
-        }
-
-        def saw(address: Address, stage: Stage, height: int, round_: int) -> None:
-            found = newest.get(address)
-            name = stage.name.lower()
-            if found is not None and (height, round_) > found.get(name, (-1, 0)):
-                found[name] = (height, round_)
-
         stored = self._standing.stored(self._standing.tip)
         assert stored is not None, "the tip is always stored"
         for data in (stored.init_vp, stored.accept_vp):
-            vp = showing.read_vp(data)
-            for address in () if vp is None else vp.addresses:
-                assert vp is not None
-                saw(address, vp.fact.stage, vp.fact.height, vp.fact.round)
+            self._saw_voteproof(showing.read_vp(data))
         for ballot in self._ballots(votes, suffrage):
-            saw(ballot.address, ballot.fact.stage, ballot.fact.height, ballot.fact.round)
-        return {address: _positions(found) for address, found in newest.items()}
+            self._saw(ballot.address, ballot.fact)
+        members = [member.address for member in suffrage.members]
+        self._newest = {name: self._newest.get(name, {}) for name in members}
+        return {name: _positions(found) for name, found in self._newest.items()}
 
     def _ballots(self, votes: HeightVotes | None, suffrage: Suffrage) -> list[Ballot]:
         kernel = self._standing.driver.machine.kernel
