@@ -45,6 +45,7 @@ WORDS: Final = (
     Word(name="demo", help="A local network under load, a killed node, an audit.", lone=True),
     Word(name="testnet", help="A local network of real processes."),
     Word(name="node", help="Make, run, ask and stop one copy of a node."),
+    Word(name="handover", help="Let another copy of an address vote in its place, live."),
     Word(name="seal", help="Make and send signed operations."),
     Word(name="query", help="Ask the application's state.", lone=True),
     Word(name="block", help="Show and verify blocks."),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from zmqnode.commands import terminal
+from zmqnode.commands import handover, terminal
 from zmqnode.commands.asking import asking
 from zmqnode.commands.options import (
     JsonOption,
@@ -109,6 +109,44 @@ def stop(
     """Stop a node gracefully; returns when it is gone."""
     with asking(target, sign=sign) as client:
         terminal.show(client.stop(timeout_ms=timeout_ms), as_json=as_json)
+
+
+@app.command("start-handover")
+def start_handover(
+    address: Annotated[str, typer.Argument(metavar="ADDRESS", help="Whose vote moves.")],
+    privatekey: Annotated[
+        str,
+        typer.Argument(
+            metavar="PRIVATEKEY", parser=parse_sign, help="The identity key: file:PATH, .."
+        ),
+    ],
+    network_id: Annotated[str, typer.Argument(metavar="NETWORK-ID")],
+    url: Annotated[str, typer.Argument(metavar="URL", help="Of the copy that shall vote.")],
+    takeover: handover.TakeoverOption = False,
+    forced: handover.ForcedOption = False,
+    cosigns: handover.CosignOption = None,
+    accept_halt_risk: handover.RiskOption = False,
+    when_synced: handover.SyncedOption = False,
+    reason: handover.ReasonOption = "",
+    no_wait: handover.NoWaitOption = False,
+    watch: handover.WatchOption = False,
+    timeout_ms: TimeoutOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Start a handover at the copy at URL, as handover start does."""
+    options = handover.Start(
+        takeover=takeover,
+        forced=forced,
+        cosigns=cosigns,
+        accept_halt_risk=accept_halt_risk,
+        when_synced=when_synced,
+        reason=reason,
+        no_wait=no_wait,
+        watch=watch,
+        timeout_ms=timeout_ms,
+        as_json=as_json,
+    )
+    handover.begin_at(address, privatekey, network_id, url, options)
 
 
 @app.command()
