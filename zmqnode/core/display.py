@@ -68,12 +68,12 @@ class Display:
         """A phase is reached, once; earlier ones of the order that were not seen stay out."""
         view = self.view
         assert view is not None
-        if not any(PHASES.index(one.name) >= PHASES.index(phase) for one in view.phases):
-            kernel = self.kernel
-            height = kernel.chain.tip.height
-            reached = PhaseReached(name=phase, height=height, at_ms=kernel.clock_ms)
-            changes["phases"] = (*view.phases, reached)
-        self.change(**changes)
+        if any(PHASES.index(one.name) >= PHASES.index(phase) for one in view.phases):
+            return
+        kernel = self.kernel
+        height = kernel.chain.tip.height
+        reached = PhaseReached(name=phase, height=height, at_ms=kernel.clock_ms)
+        self.change(phases=(*view.phases, reached), **changes)
 
     def end(self, outcome: str, error: Trouble | None = None, **changes: Any) -> None:
         """It is over."""
