@@ -33,8 +33,7 @@ from zmqnode.base.query import Told, failed, told
 from zmqnode.errors import Refused, ZmqnodeError
 from zmqnode.runtime.happenings import (
     FIRST_HEIGHT,
-    batches,
-    block_events,
+    BlockPushes,
     evidence_event,
     push,
     state_event,
@@ -88,6 +87,8 @@ class _EventFeed(_Feed):
     kinds: tuple[str, ...]
     next: int  # The height of the next block to tell.
     last: int | None  # Where it ends; None: it follows.
+    pushes: BlockPushes | None = None  # Of that block, once it is begun,
+    at: int = 0  # and the next of them.
     marked: int = 0  # Up to where the reader was told that it is.
     live: deque[bytes] = field(default_factory=lambda: deque(maxlen=LIVE_KEPT))
 
@@ -115,7 +116,7 @@ class Feeds:
         self._count = 0
         self._of_client: dict[bytes, int] = {}
         self._pictured: tuple[float, bytes] | None = None
-        self._made: dict[tuple[int, tuple[str, ...]], list[bytes]] = {}  # Of the tip.
+        self._made: dict[tuple[int, tuple[str, ...]], BlockPushes] = {}  # Of the tip.
         self._pumping: asyncio.TimerHandle | None = None
         self._rest_until_s = 0.0
 
@@ -266,7 +267,7 @@ class Feeds:
     def _pump(self) -> None:
         """Tell every reader what it can take, for a slice of time, and come back if there is more.
 
-        Readers take turns block by block, and who was not reached in one slice is first in the
+        Readers take turns push by push, and who was not reached in one slice is first in the
         next.
         """
         if self._pumping is not None:
@@ -295,7 +296,7 @@ class Feeds:
         self._pumping = self._loop.call_later(delay_ms / 1000, self._pump)
 
     def _advance(self, feed: _EventFeed) -> bool:
-        """Tell one reader one block, if there is one; False if there is nothing for it now."""
+        """Tell one reader the next push; False if there is nothing for it now."""
         try:
             return self._tell_next(feed)
         except ZmqnodeError as error:  # The store failed.
@@ -313,13 +314,18 @@ class Feeds:
                 self._drop(feed)
                 self._pushes.end(feed.route, encode(told({})))
             return False
-        for payload in self._block(feed.next, feed.kinds):
+        if feed.pushes is None:
+            feed.pushes = self._block(feed.next, feed.kinds)
+            feed.at = 0
+        payload = None if feed.pushes is None else feed.pushes.at(feed.at)
+        if payload is not None:
             feed.marked = feed.next
-            if not self._push(feed, payload):
-                return False
+            feed.at += 1
+            return self._push(feed, payload)
         if feed.next - feed.marked >= MARK_BLOCKS:
             feed.marked = feed.next
             feed.live.append(push(feed.next, 0, [], over=True))
+        feed.pushes = None
         feed.next += 1
         return True
 
@@ -329,14 +335,13 @@ class Feeds:
             self._drop(feed)
         return told_
 
-    def _block(self, height: int, kinds: tuple[str, ...]) -> list[bytes]:
+    def _block(self, height: int, kinds: tuple[str, ...]) -> BlockPushes | None:
         """The pushes of a block; those of the newest are made once for all who follow it."""
         wanted = tuple(kind for kind in BLOCK_KINDS if kind in kinds)
         if not wanted:
-            return []
-        known = self._made.get((height, wanted))
-        if known is None:
-            known = batches(height, block_events(self._view, height, wanted))
-            if height == self._view.tip:
-                self._made[height, wanted] = known
-        return known
+            return None
+        if height != self._view.tip:
+            return BlockPushes(self._view, height, wanted)
+        if (height, wanted) not in self._made:
+            self._made[height, wanted] = BlockPushes(self._view, height, wanted)
+        return self._made[height, wanted]

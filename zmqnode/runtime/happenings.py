@@ -9,6 +9,7 @@ nobody proposed it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Any, Final
 
 from zmqnode.base.ballot import Ballot
@@ -21,31 +22,31 @@ from zmqnode.base.keys import public_text
 from zmqnode.base.proposal import Proposal
 from zmqnode.base.query import told
 from zmqnode.base.results import decode_results
-from zmqnode.errors import Refused
+from zmqnode.errors import Refused, ZmqnodeError
 from zmqnode.runtime import showing
 from zmqnode.runtime.view import NodeView
 
-BATCH_EVENTS: Final = 200  # In one push; those of one block have a mebibyte at most in all.
+BATCH_EVENTS: Final = 100  # In one push; those of one block have a mebibyte at most in all.
 FIRST_HEIGHT: Final = 1
 
 
-def block_events(view: NodeView, height: int, kinds: Sequence[str]) -> list[dict[str, Any]]:
+def block_events(view: NodeView, height: int, kinds: Sequence[str]) -> Iterator[dict[str, Any]]:
     """What a stored block says happened, of these kinds, in order: block, operations, handovers."""
     stored = view.stored(height)
     assert stored is not None, "only stored blocks are told"
     _, value, _ = showing.read_outline(stored.block)
     assert value is not None, "block 0 has no events"
     common = {"height": height, **_at(value.time_ms)}
-    events: list[dict[str, Any]] = []
     if "block" in kinds:
         header = showing.header(view, height, stored)
         names = ("block_hash", "round", "proposer", "operations_count")
-        events.append({"kind": "block", **common, **{name: header[name] for name in names}})
+        yield {"kind": "block", **common, **{name: header[name] for name in names}}
     if "operation" in kinds:
-        events += [{"kind": "operation", **common, **one} for one in _operations(view, height)]
+        for one in _operations(view, height):
+            yield {"kind": "operation", **common, **one}
     if "handover" in kinds:
-        events += [{"kind": "handover", **common, **one} for one in _handovers(view, height)]
-    return events
+        for one in _handovers(view, height):
+            yield {"kind": "handover", **common, **one}
 
 
 def _operations(view: NodeView, height: int) -> Iterator[dict[str, Any]]:
@@ -117,17 +118,49 @@ def _at(unix_ms: int) -> dict[str, Any]:
 # As pushes.
 
 
-def batches(height: int, events: Sequence[dict[str, Any]]) -> list[bytes]:
-    """The encoded pushes of one block's events, at least one event each; none without events."""
-    pushes = []
-    for first in range(0, len(events), BATCH_EVENTS):
-        some = list(events[first : first + BATCH_EVENTS])
-        over = first + len(some) == len(events)
+class BlockPushes:
+    """The encoded pushes of one block's events; each is made when it is first asked for.
+
+    A block of thousands of operations takes tens of milliseconds to tell: a push is one slice of
+    it. Several readers share what was made.
+    """
+
+    def __init__(self, view: NodeView, height: int, kinds: Sequence[str]) -> None:
+        self._made: list[bytes] = []
+        self._failure: ZmqnodeError | None = None
+        self._rest = _pushes(height, block_events(view, height, kinds))
+
+    def at(self, index: int) -> bytes | None:
+        """The push of this index; None after the last one. At most one is made.
+
+        Raises:
+            Damaged: the store cannot give the block.
+        """
+        if index == len(self._made):
+            if self._failure is not None:
+                raise self._failure  # What failed once is over, and must not look complete.
+            try:
+                made = next(self._rest, None)
+            except ZmqnodeError as error:
+                self._failure = error
+                raise
+            if made is None:
+                return None
+            self._made.append(made)
+        return self._made[index]
+
+
+def _pushes(height: int, events: Iterator[dict[str, Any]]) -> Iterator[bytes]:
+    first = 0
+    some = list(islice(events, BATCH_EVENTS))
+    while some:
+        more = list(islice(events, BATCH_EVENTS))  # Whether the block is over is said along.
         try:
-            pushes.append(push(height, first, some, over=over))
+            yield push(height, first, some, over=not more)
         except Refused:
-            pushes += list(_one_by_one(height, first, some, over=over))
-    return pushes
+            yield from _one_by_one(height, first, some, over=not more)
+        first += len(some)
+        some = more
 
 
 def _one_by_one(
