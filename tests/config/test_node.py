@@ -56,7 +56,7 @@ def test_what_is_not_said_has_its_default(tmp_path: Path) -> None:
     assert config.genesis == tmp_path / "genesis.yml"
     assert config.data == tmp_path
     assert (config.app, config.app_path, config.bootstrap) == ("kv", (), ())
-    assert (config.standby_auto, config.standby_after_ms) == (False, 30_000)
+    assert (config.standby_auto, config.standby_after_ms) == (False, 10_000)
     assert (config.handover_consent, config.log_level, config.log_format) == (
         "auto",
         "info",

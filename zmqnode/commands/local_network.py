@@ -223,12 +223,13 @@ def _free_base(nodes: int) -> int:
     count = PORTS_PER_NODE * (nodes + SPARE_NODES)
     for _ in range(200):
         first = random.randrange(PORTS.start, PORTS.stop - count)
-        if all(_is_free(port) for port in range(first, first + count)):
+        if all(is_free(port) for port in range(first, first + count)):
             return first
     raise Refused("address_in_use", "no free ports", hint="give --base-port")
 
 
-def _is_free(port: int) -> bool:
+def is_free(port: int) -> bool:
+    """Whether nobody listens on a port of the loopback."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

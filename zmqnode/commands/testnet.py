@@ -12,6 +12,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from zmqnode.commands import local_network, network_status, node_logs, terminal
+from zmqnode.commands.asking import asking
 from zmqnode.commands.local_network import LocalNetwork, Member
 from zmqnode.commands.options import JsonOption, TimeoutOption
 from zmqnode.config.limits import TIMEOUT_ASK_MS, TIMEOUT_LONG_MS
@@ -109,6 +110,30 @@ def start(
     nodes = network.chosen(names or [])
     _start(network, nodes, timeout_ms or TIMEOUT_LONG_MS, settled=False)
     _show(network, nodes, began, as_json=as_json)
+
+
+@app.command("add-standby")
+def add_standby(
+    name: Annotated[str, typer.Argument(metavar="NODE", help="Whose address it stands by for.")],
+    folder: DirOption = None,
+    timeout_ms: TimeoutOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make and start a second copy of a node; returns when it follows the chain."""
+    from zmqnode.commands import standbys
+
+    began = time.monotonic()
+    limit_ms = timeout_ms or TIMEOUT_LONG_MS
+    network = local_network.load(local_network.in_use(folder))
+    (member,) = network.chosen([name])
+    network, standby = standbys.add(network, member)
+    _start(network, [standby], limit_ms, settled=False)
+    heights = [one.height for one in asyncio.run(network_status.infos(network.nodes)) if one]
+    with asking(str(standby.folder)) as client:
+        # A copy that has met nobody yet is as high as it knows: the others say how high that is.
+        client.wait_height(max(heights, default=0), timeout_ms=_left_ms(began, limit_ms))
+        client.wait_synced(timeout_ms=_left_ms(began, limit_ms))
+    _show(network, network.nodes, began, as_json=as_json)
 
 
 @app.command()
@@ -355,6 +380,10 @@ def network_panel(shown: dict[str, Any]) -> Any:
         for node in shown["nodes"]
     ]
     return Group(grid, view.table(rows))
+
+
+def _left_ms(began: float, limit_ms: int) -> int:
+    return max(1, limit_ms - round((time.monotonic() - began) * 1000))
 
 
 def _same(

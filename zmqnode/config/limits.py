@@ -28,6 +28,6 @@ TIMEOUT_LONG_MS: Final = 60_000  # testnet, handover
 TIMEOUT_MAX_MS: Final = 24 * 3_600_000
 
 # A standby that takes over by itself.
-STANDBY_AFTER_MS: Final = 30_000
+STANDBY_AFTER_MS: Final = 10_000
 STANDBY_AFTER_MIN_MS: Final = 1_000
 STANDBY_AFTER_MAX_MS: Final = 24 * 3_600_000
