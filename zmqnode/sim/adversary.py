@@ -104,7 +104,12 @@ class Adversary:
     def ballot(self, fact: Fact) -> Ballot:
         """An own ballot of any fact."""
         who = self.node.identity
-        return sign_ballot(fact, who.address, 0, who.signer)
+        return sign_ballot(fact, who.address, self.epoch(fact.height), who.signer)
+
+    def epoch(self, height: int) -> int:
+        """Of its address at a height, as far as anybody knows."""
+        voter = self.cluster.checkers.epochs.voter(self.node.identity.address, height)
+        return 0 if voter is None else voter[1]
 
     def echo(self, fact: Fact) -> None:
         """Vote as somebody else did; once, or two of a kind would never stop."""
@@ -125,7 +130,7 @@ class Adversary:
             pr=pr,
             justification=reasons,
             address=who.address,
-            epoch=0,
+            epoch=self.epoch(point.height),
             signer=who.signer,
         )
 

@@ -7,14 +7,15 @@ bounded by nothing but its keys.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from zmqnode.base.ballot import BALLOT_TAG, Ballot, Fact
 from zmqnode.base.block import Block
 from zmqnode.base.exchange import LastBallotAnswer, VotesAnswer
 from zmqnode.base.hashes import Hash
-from zmqnode.base.keys import PublicKey
+from zmqnode.base.keys import Address, PublicKey
+from zmqnode.base.params import Params
 from zmqnode.base.point import Stage
 from zmqnode.base.proposal import Proposal
 from zmqnode.base.signing import Domain
@@ -22,6 +23,7 @@ from zmqnode.base.suffrage import Suffrage
 from zmqnode.base.voteproof import Voteproof
 from zmqnode.core.records import BallotSigned, JournalRecord
 from zmqnode.sim.disk import SimDisk
+from zmqnode.sim.epochs import Epochs, Wrong
 from zmqnode.sim.plan import Plan
 from zmqnode.sim.signing import KeyTable
 
@@ -42,7 +44,9 @@ class Violation(Exception):
 class Checkers:
     """Watches one run; raises :class:`Violation` at the first thing that must not be."""
 
-    def __init__(self, plan: Plan, suffrage: Suffrage, domain: Domain, keys: KeyTable) -> None:
+    def __init__(
+        self, plan: Plan, suffrage: Suffrage, params: Params, domain: Domain, keys: KeyTable
+    ) -> None:
         self.plan = plan
         self.suffrage = suffrage
         self.domain = domain
@@ -50,11 +54,12 @@ class Checkers:
         count = len(suffrage.members)
         tolerated = (count - 1) // 3
         self.votes_needed = (count + tolerated) // 2 + 1
-        self.instances = {m.address: (m.instance, m.epoch) for m in suffrage.members}
+        self.epochs = Epochs(suffrage, params, domain, keys.verify)
         self.chain: dict[int, Block] = {}  # What any honest node committed first.
         self.seals: dict[Hash, int] = {}  # Height of each committed seal.
         self.signed: dict[tuple[PublicKey, int, int, Stage], Fact] = {}
         self.blocks: dict[tuple[PublicKey, int, Hash], Hash] = {}
+        self.voters: dict[tuple[Address, int], PublicKey] = {}  # Who signed for it at a height.
         self.proposed: dict[tuple[PublicKey, int, int, Hash], Hash] = {}
         self._verified: dict[int, Voteproof] = {}  # By id; kept, so that no id is used twice.
 
@@ -67,6 +72,11 @@ class Checkers:
             place = (fact.height, fact.round, int(fact.stage))
             if place <= disk.newest:
                 raise Violation("backwards", fact.height, f"signed {fact} after {disk.newest}")
+
+    def asked_enough(self, address: Address, answered: Iterable[PublicKey]) -> bool:
+        """D6: whether q - 1 other addresses answered, with an instance that ever voted for them."""
+        found = {self.epochs.ever.get(instance) for instance in answered}
+        return len(found - {None, address}) >= self.votes_needed - 1
 
     # What honest instances send.
 
@@ -102,7 +112,21 @@ class Checkers:
                 raise Violation("one-vote", fact.height, f"signed {known} and {fact}")
             return
         self.signed[key] = fact
+        self._entitled(own, ballot)
         self._fresh_ballot(own, disk, fact)
+
+    def _entitled(self, own: PublicKey, ballot: Ballot) -> None:
+        """Only who votes for an address signs, and never two copies of it for one height."""
+        height, address = ballot.fact.height, ballot.address
+        first = self.voters.setdefault((address, height), own)
+        if first != own:
+            raise Violation("two-voters", height, f"two copies of {address} signed")
+        voter = self.epochs.voter(address, height)
+        if voter != (own, ballot.epoch):
+            known = "nobody can know who votes" if voter is None else f"epoch {voter[1]} votes"
+            raise Violation(
+                "unentitled", height, f"{address} signed in epoch {ballot.epoch}, {known}"
+            )
 
     def _fresh_ballot(self, own: PublicKey, disk: SimDisk, fact: Fact) -> None:
         height = fact.height
@@ -148,9 +172,10 @@ class Checkers:
         signers = 0
         seen: dict[str, None] = {}
         for address, signature in vp.signatures:
-            if address in seen or address not in self.instances:
+            voter = self.epochs.voter(address, vp.fact.height)
+            if address in seen or voter is None:
                 continue
-            instance, epoch = self.instances[address]
+            instance, epoch = voter
             signed = self.domain.message(BALLOT_TAG, vp.fact.body(address, epoch))
             if self.keys.verify(instance, signed, signature):
                 seen[address] = None
@@ -162,9 +187,18 @@ class Checkers:
     # Commits.
 
     def committed(
-        self, block: Block, accept: Voteproof, honest_disks: Sequence[SimDisk], latest_ms: int
+        self,
+        block: Block,
+        accept: Voteproof,
+        honest_disks: Mapping[PublicKey, SimDisk],
+        latest_ms: int,
     ) -> None:
-        """An honest node made this block its tip; ``latest_ms``: the most advanced honest clock."""
+        """An honest node made this block its tip.
+
+        Args:
+            honest_disks: those that keep what they sync, by instance.
+            latest_ms: the most advanced honest clock.
+        """
         height = block.height
         self.voteproof(accept)
         fact = accept.fact
@@ -178,7 +212,9 @@ class Checkers:
         elif known.hash != block.hash:
             raise Violation("agreement", height, "two results of one value were committed")
 
-    def _first_commit(self, block: Block, honest_disks: Sequence[SimDisk], latest_ms: int) -> None:
+    def _first_commit(
+        self, block: Block, honest_disks: Mapping[PublicKey, SimDisk], latest_ms: int
+    ) -> None:
         height, value = block.height, block.value
         assert value is not None
         if height > 1 and self.chain[height - 1].hash != block.manifest.parent:
@@ -196,18 +232,25 @@ class Checkers:
             early = value.time_ms - self.plan.seal_ttl_ms
             if not early <= seal.created_at_ms <= value.time_ms + SEALS_AHEAD_MS:
                 raise Violation("seal-age", height, f"seal {seal.hash.hex()[:12]} out of time")
-        disks = sum(1 for disk in honest_disks if disk.holds_content(block.manifest.value))
-        traitors = len(self.suffrage.members) - len(honest_disks)
-        if disks < self.votes_needed - traitors:
-            raise Violation("content", height, f"only {disks} honest disks hold the content")
+        voters = [place.at(height)[0] for place in self.epochs.places.values()]
+        disks = [honest_disks[voter] for voter in voters if voter in honest_disks]
+        holding = sum(1 for disk in disks if disk.holds_content(block.manifest.value))
+        if holding < self.votes_needed - (len(voters) - len(disks)):
+            raise Violation("content", height, f"only {holding} honest disks hold the content")
         self.chain[height] = block
+        try:
+            self.epochs.take(block)
+        except Wrong as wrong:
+            raise Violation("authority", height, str(wrong)) from None
 
     # Without faults.
 
-    def missed_nothing(self, honest: Sequence[PublicKey], heights: int) -> None:
-        """Without faults every instance signs INIT and ACCEPT at round 0 of each height."""
+    def missed_nothing(self, heights: int) -> None:
+        """Without faults each address's instance signs INIT and ACCEPT at round 0 of a height."""
         for height in range(1, heights + 1):
-            for own in honest:
+            for place in self.epochs.places.values():
+                own, epoch = place.at(height)
                 for stage in (Stage.INIT, Stage.ACCEPT):
                     if (own, height, 0, stage) not in self.signed:
-                        raise Violation("missed", height, f"no {stage.name} of {own.hex()[:8]}")
+                        message = f"no {stage.name} of {place.address}, epoch {epoch}"
+                        raise Violation("missed", height, message)

@@ -8,12 +8,11 @@ from random import Random
 from typing import Final
 
 from zmqnode.base.block import Block
-from zmqnode.base.keys import Address, PublicKey
+from zmqnode.base.keys import PublicKey
 from zmqnode.base.params import Params
 from zmqnode.base.proposal import Value
 from zmqnode.base.seal import Seal, read_seal
 from zmqnode.base.signing import Domain
-from zmqnode.base.suffrage import Member, Suffrage
 from zmqnode.base.voteproof import Voteproof
 from zmqnode.core.authority import Authority, Context, founded
 from zmqnode.core.events import Event, PeerConnected, PeerLost
@@ -23,13 +22,21 @@ from zmqnode.sim import betrayals
 from zmqnode.sim.application import Result, ToyApp, genesis_block
 from zmqnode.sim.checkers import Checkers, Violation
 from zmqnode.sim.clients import SimClients
+from zmqnode.sim.copies import (
+    Identity,
+    genesis_suffrage,
+    member_identity,
+    standby_identity,
+)
 from zmqnode.sim.disk import SimDisk, Stored
+from zmqnode.sim.handover_watch import HandoverWatch
 from zmqnode.sim.hushing import tells
 from zmqnode.sim.network import SimNetwork
 from zmqnode.sim.node import SimNode
+from zmqnode.sim.operators import Operators
 from zmqnode.sim.plan import Disk, Plan
 from zmqnode.sim.power import Power
-from zmqnode.sim.signing import KeyTable, SimSigner
+from zmqnode.sim.signing import KeyTable
 from zmqnode.sim.timeline import Timeline
 from zmqnode.sim.transcript import Teller, Transcript
 
@@ -50,24 +57,13 @@ MachineMaker = Callable[[MachineConfig], Machine]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Identity:
-    """Who an instance is; twins share one."""
-
-    member: int
-    address: Address
-    instance: PublicKey
-    signer: SimSigner
-    authority: SimSigner  # The address's identity key.
-    url: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """What came of a run: ``violation`` None means that everything held."""
 
     plan: Plan
     violation: Violation | None
     digest: str
+    handovers: int
     height: int
     virtual_ms: int
     happenings: int
@@ -89,77 +85,67 @@ class Cluster:
         self.healed = False
         self.performed = 0
         self._make = make
-        self.suffrage = self._suffrage()
-        self._genesis = genesis_block(self.suffrage)
+        self.suffrage = genesis_suffrage(plan, self.keys)
+        self.genesis = genesis_block(self.suffrage)
         self._founded: Authority = founded(self.suffrage)
-        self.domain = Domain(network_id=NETWORK_ID, genesis=self._genesis.hash)
+        self.domain = Domain(network_id=NETWORK_ID, genesis=self.genesis.hash)
         self.params = Params(
             block_interval_ms=plan.block_interval_ms,
             empty_block_interval_ms=plan.empty_block_interval_ms,
             seal_ttl_ms=plan.seal_ttl_ms,
+            veto_window_ms=plan.veto_window_ms,
+            ack_window_ms=plan.ack_window_ms,
+            handover_cooldown_ms=plan.handover_cooldown_ms,
+            open_handovers_max=plan.open_handovers_max,
         )
         self.summaries_span_ms = self.params.seal_ttl_ms + self.params.seal_ahead_ms
-        self.checkers = Checkers(plan, self.suffrage, self.domain, self.keys)
+        self.checkers = Checkers(plan, self.suffrage, self.params, self.domain, self.keys)
         self.network = SimNetwork(self.timeline, self.random, plan.links, plan.cuts)
-        self.nodes = [self._node(i, i) for i in range(plan.nodes)]
+        self.watch = HandoverWatch(self)
+        self.nodes = self._copies()
         self._seals: dict[bytes, Seal] = {}
         betrayals.corrupt(self)
         self._instances: dict[PublicKey, list[SimNode]] = {}
         for node in self.nodes:
             self._instances.setdefault(node.identity.instance, []).append(node)
         self.power = Power(self, plan.crashes, plan.dead)
+        self.operators = Operators(self, plan.askings)
         self.clients = SimClients(self, plan.clients, Random(self.random.random()))
         self._violation: Violation | None = None
         self._done = False
 
-    def _suffrage(self) -> Suffrage:
-        members = []
-        for at in range(self.plan.nodes):
-            address = Address(f"n{at:02}sas")
-            members.append(
-                Member(
-                    address=address,
-                    publickey=self.keys.key(f"identity {at}").public,
-                    instance=self.keys.key(f"instance {at}").public,
-                    epoch=0,
-                    url=f"tcp://127.0.0.1:{41000 + 3 * at}",
-                )
-            )
-        return Suffrage(members=tuple(members))
-
-    def _node(self, index: int, member: int) -> SimNode:
-        disks = self.plan.disks
-        entry = self.suffrage.members[member]
-        identity = Identity(
-            member=member,
-            address=entry.address,
-            instance=entry.instance,
-            signer=SimSigner(self.keys.key(f"instance {member}"), self.domain),
-            authority=SimSigner(self.keys.key(f"identity {member}"), self.domain),
-            url=entry.url,
-        )
-        node = SimNode(self, index, identity, disks[member] if member < len(disks) else Disk())
-        if member < len(self.plan.clocks):
-            node.offset_ms = self.plan.clocks[member]
+    def _node(self, index: int, identity: Identity) -> SimNode:
+        plan, place = self.plan, identity.place
+        disk = plan.disks[place] if place < len(plan.disks) else Disk()
+        node = SimNode(self, index, identity, disk)
+        if place < len(plan.clocks):
+            node.offset_ms = plan.clocks[place]
         return node
+
+    def _copies(self) -> list[SimNode]:
+        """The members, then their standbys."""
+        plan, keys, domain = self.plan, self.keys, self.domain
+        who = [member_identity(plan, keys, domain, at) for at in range(plan.nodes)]
+        who += [standby_identity(plan, keys, domain, at) for at in range(len(plan.standbys))]
+        return [self._node(index, identity) for index, identity in enumerate(who)]
 
     def add_twin(self, member: int) -> SimNode:
         """A second machine under a member's key."""
-        twin = self._node(len(self.nodes), member)
+        twin = self._node(len(self.nodes), self.nodes[member].identity)
         self.nodes.append(twin)
         return twin
 
     # What nodes are made of.
 
-    def new_disk(self) -> SimDisk:
-        """An empty disk with block 0 on it."""
-        return SimDisk(Stored(block=self._genesis, accept=None, authority=self._founded))
+    def new_disk(self, own: PublicKey) -> SimDisk:
+        """An empty disk with an instance key and block 0 on it."""
+        return SimDisk(Stored(block=self.genesis, accept=None, authority=self._founded), own)
 
     def new_app(self, member: int) -> ToyApp:
         """The application of a member."""
         plan = self.plan
         height = plan.drift_height if plan.drift_node == member else 0
-        genesis = Result(block=self._genesis, authority=self._founded)
+        genesis = Result(block=self.genesis, authority=self._founded)
         return ToyApp(genesis, self._context, height, plan.drift_life)
 
     def _context(self, value: Value) -> Context:
@@ -182,6 +168,8 @@ class Cluster:
                 verify=self.keys.verify,
                 identity=identity.authority,
                 url=identity.url,
+                consent_asks=identity.asked,
+                standby_after_ms=identity.auto_ms,
             )
         )
 
@@ -205,6 +193,15 @@ class Cluster:
         """True wall time."""
         return self.epoch_ms + self.timeline.now_ms
 
+    def renamed(self, node: SimNode, old: PublicKey) -> None:
+        """A copy goes on with another instance key: its links end and begin anew."""
+        self._instances[old].remove(node)
+        self._instances.setdefault(node.identity.instance, []).append(node)
+        event = PeerLost(instance=old)
+        for peer in self.nodes:
+            if peer is not node and peer.machine is not None:
+                self.timeline.after(0, peer.receive_in, peer.life, event)
+
     # Notes.
 
     def note(self, node: SimNode, what: bytes, detail: bytes) -> None:
@@ -224,9 +221,8 @@ class Cluster:
             if peer.identity.instance == node.identity.instance or peer.machine is None:
                 continue
             for one, other in ((node, peer), (peer, node)):
-                event = PeerConnected(
-                    address=other.identity.address, instance=other.identity.instance
-                )
+                who = other.identity
+                event = PeerConnected(address=who.address, instance=who.instance, url=who.url)
                 delay_us = self.random.randint(1, LINK_UP_US)
                 self.timeline.after(delay_us, one.receive_in, one.life, event)
 
@@ -257,17 +253,15 @@ class Cluster:
         for end, other in ((sender, target), (target, sender)):
             if end.adversary is not None and not end.adversary.reaches(other):
                 return
-        source, goal = sender.identity.member, target.identity.member
+        source, goal = sender.identity.place, target.identity.place
         if not self._hushed(goal, event):
             self.network.send(source, goal, target.receive, event)
 
-    def _hushed(self, member: int, event: Event) -> bool:
-        """Whether the plan keeps this from a member."""
+    def _hushed(self, place: int, event: Event) -> bool:
+        """Whether the plan keeps this from a copy."""
         if self.healed or not self.plan.hushes:
             return False
-        return any(
-            member in hush.targets and tells(event, hush.height) for hush in self.plan.hushes
-        )
+        return any(place in hush.targets and tells(event, hush.height) for hush in self.plan.hushes)
 
     def send_to_instance(self, sender: SimNode, instance: PublicKey, event: Event) -> None:
         """To whoever answers for an instance key (one of the twins)."""
@@ -279,7 +273,7 @@ class Cluster:
 
     def send_back(self, sender: SimNode, asker: SimNode, life: int, event: Event) -> None:
         """An answer, to that life of the asker only."""
-        source, goal = sender.identity.member, asker.identity.member
+        source, goal = sender.identity.place, asker.identity.place
         if self._hushed(goal, event):
             return
         self.network.send(source, goal, asker.receive_in, life, event)
@@ -296,8 +290,9 @@ class Cluster:
             return
         honest = [n for n in self.nodes if n.honest]
         latest_ms = self.wall_ms + max(n.offset_ms for n in honest)
-        disks = [n.disk for n in honest if not self.forgets(n)]
+        disks = {n.identity.instance: n.disk for n in honest if not self.forgets(n)}
         self.checkers.committed(block, accept, disks, latest_ms)
+        self.watch.committed(node, block.height)
         self.clients.committed(block.seals)
         if not self.healed and block.height >= self.plan.heights - self.plan.heal_before:
             self.heal()
@@ -322,7 +317,7 @@ class Cluster:
 
     def _look(self) -> None:
         """Whether the goal is reached by every honest node that can."""
-        if not self.healed or not self.clients.idle:
+        if not self.healed or not self.clients.idle or self.operators.busy:
             return
         goal = self.plan.heights
         if not self.plan.empty_block_interval_ms:
@@ -331,7 +326,7 @@ class Cluster:
             if node.honest and node.index not in self.power.gone and node.broken is None:
                 if node.machine is None or node.disk.height < goal:
                     return
-        self._done = True
+        self._done = not self.watch.open()
 
     def _look_again(self) -> None:
         """Seals may expire and nodes may start without any commit."""
@@ -341,6 +336,9 @@ class Cluster:
     def _overdue(self) -> None:
         heights = [node.disk.height if node.machine else -1 for node in self.nodes]
         waiting = len(self.clients.open)
+        unsettled = self.watch.open()
+        if unsettled and min(h for h in heights if h >= 0) >= self.plan.heights:
+            raise Violation("handover-bound", max(heights), "; ".join(unsettled))
         raise Violation(
             "progress",
             min(height for height in heights) + 1,
@@ -365,8 +363,8 @@ class Cluster:
                 if not self.timeline.done & 0xFFF:
                     self._count()
             if self.plan.faultless:
-                own = [node.identity.instance for node in self.nodes]
-                self.checkers.missed_nothing(own, max(self.checkers.chain) - 1)
+                self.checkers.missed_nothing(max(self.checkers.chain) - 1)
+            self.watch.finished()
         except Violation as violation:
             self._violation = violation
         return self._outcome()
@@ -389,6 +387,7 @@ class Cluster:
             plan=self.plan,
             violation=found,
             digest=self.transcript.digest(),
+            handovers=len(self.checkers.epochs.attempts),
             height=max(self.checkers.chain, default=0),
             virtual_ms=self.timeline.now_ms,
             happenings=self.timeline.done,

@@ -15,6 +15,7 @@ from random import Random
 from zmqnode.base.ballot import Ballot, Fact
 from zmqnode.base.block import Block
 from zmqnode.base.hashes import Hash
+from zmqnode.base.keys import PublicKey
 from zmqnode.base.suffrage import Suffrage
 from zmqnode.base.voteproof import Voteproof
 from zmqnode.core.authority import Authority, suffrage
@@ -24,6 +25,7 @@ from zmqnode.core.records import (
     CertificateHeld,
     JournalRecord,
     ProposalSigned,
+    ShadowSigned,
     ValueHeld,
 )
 
@@ -42,7 +44,8 @@ class Stored:
 class SimDisk:
     """Journal and store of one instance."""
 
-    def __init__(self, genesis: Stored) -> None:
+    def __init__(self, genesis: Stored, own: PublicKey) -> None:
+        self.own = own  # The instance key that lies on it.
         self.blocks: list[Stored] = [genesis]  # By height; what the machine committed.
         self.durable_height = 0  # The store's marker.
         self.records: list[JournalRecord] = []
@@ -61,8 +64,7 @@ class SimDisk:
     def append(self, record: JournalRecord, *, sync: bool) -> None:
         """Write a record; with ``sync``, it and all before it are durable on return."""
         self.records.append(record)
-        if isinstance(record, BallotSigned):
-            self.newest = max(self.newest, place_of(record.ballot))
+        self._own_ballot(record)
         if sync:
             for done in self.records[self.synced :]:
                 self._mark(done)
@@ -70,12 +72,23 @@ class SimDisk:
             if self.synced > PRUNE_EVERY_RECORDS:
                 self._prune()
 
+    def rekey(self, own: PublicKey) -> None:
+        """The instance key is deleted and another one made; the rest stays."""
+        self.own = own
+        self.newest = (0, 0, 0)
+
+    def _own_ballot(self, record: JournalRecord) -> None:
+        if isinstance(record, BallotSigned) and record.ballot.instance == self.own:
+            self.newest = max(self.newest, place_of(record.ballot))
+
     def _mark(self, record: JournalRecord) -> None:
         match record:
             case BallotSigned(ballot=ballot):
                 self.signatures[ballot.signature] = None
             case ProposalSigned(proposal=proposal):
                 self.signatures[proposal.signature] = None
+            case ShadowSigned(shadow=shadow):
+                self.signatures[shadow.signature] = None
             case ValueHeld(value=value):
                 self.contents[value.hash] = value.height
             case CertificateHeld(voteproof=voteproof):
@@ -124,12 +137,13 @@ class SimDisk:
         self.synced = len(self.records)
         self.signatures.clear()
         self.certificates.clear()
-        self.newest = (0, 0, 0) if self.watermark is None else place_of(self.watermark)
+        self.newest = (0, 0, 0)
+        if self.watermark is not None and self.watermark.instance == self.own:
+            self.newest = place_of(self.watermark)
         self.contents = {s.block.manifest.value: s.block.height for s in self.blocks[1:]}
         for record in self.records:
             self._mark(record)
-            if isinstance(record, BallotSigned):
-                self.newest = max(self.newest, place_of(record.ballot))
+            self._own_ballot(record)
         self._prune()
 
     def remembered(self) -> tuple[JournalRecord, ...]:
@@ -165,8 +179,10 @@ def place_of(ballot: Ballot) -> tuple[int, int, int]:
 
 
 def newer(first: Ballot | None, second: Ballot) -> Ballot:
-    """Whichever of two ballots of one instance was signed later."""
-    return second if first is None or place_of(first) < place_of(second) else first
+    """Whichever of two ballots was signed later; a disk's next instance signs after its last."""
+    if first is None or first.instance != second.instance:
+        return second
+    return second if place_of(first) < place_of(second) else first
 
 
 def summarise(stored: Stored) -> BlockSummary:

@@ -23,6 +23,7 @@ from zmqnode.sim.plan import (
     Links,
     Plan,
 )
+from zmqnode.sim.stories import tell
 
 EFFECTS_A_HEIGHT: Final = 30  # Of one node, roughly; crashes by effect are drawn from this.
 FAULTLESS_EVERY: Final = 10  # With all faults, every tenth seed has none.
@@ -37,6 +38,7 @@ class Draft:
 
     def __init__(self, seed: int, nodes: int, heights: int) -> None:
         self.random = Random(f"zmqnode sim plan {seed}")
+        self.seed = seed
         self.nodes = nodes
         self.heights = heights
         self.interval_ms = self.random.choice((20, 50, 50, 100, 200))
@@ -205,6 +207,11 @@ def _poison(draft: Draft) -> None:
     draft.fields["clients"] = Clients(seals=draft.heights, every_ms=every_ms, poison=poison)
 
 
+def _handover(draft: Draft) -> None:
+    """Operators hand votes over, whatever else happens."""
+    tell(draft, calm=False)
+
+
 def _traitor(name: str) -> Callable[[Draft], None]:
     def betray(draft: Draft) -> None:
         if not draft.may_fail:
@@ -238,11 +245,18 @@ MISHAPS: Final[dict[str, Callable[[Draft], None]]] = {
     "busy": _busy,
     "poison": _poison,
 }
+HANDOVER: Final = "handover"
+HANDOVERS: Final = 0.5  # Share of the seeds of all faults in which votes are handed over.
 RARE: Final = ("poison",)  # Dear to run: by name, or in every fiftieth seed.
 RARELY: Final = 0.02
 FAILURES: Final = ("dead", "drift")  # Mishaps that make a member one of the f faulty.
 TRAITORS: Final = {name: _traitor(name) for name in betrayals.NAMES}
-FAULTS: Final[dict[str, Callable[[Draft], None]]] = {**MISHAPS, **TRAITORS}
+# Last, so that handovers happen among all other faults of a plan.
+FAULTS: Final[dict[str, Callable[[Draft], None]]] = {
+    **MISHAPS,
+    **TRAITORS,
+    HANDOVER: _handover,
+}
 
 
 def read_faults(names: tuple[str, ...]) -> tuple[str, ...]:
@@ -265,6 +279,11 @@ def draw_plan(seed: int, *, nodes: int = 4, heights: int = 20, faults: tuple[str
     draft = Draft(seed, nodes, heights)
     if len(faults) == len(FAULTS):
         faults = _some_of(draft, seed)
+        if Random(f"zmqnode sim handover {seed}").random() < HANDOVERS:
+            if faults:
+                faults = (*faults, HANDOVER)
+            else:
+                tell(draft, calm=True)
     for name in faults:
         FAULTS[name](draft)
     if "clients" not in draft.fields:

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from zmqnode.base.ballot import Ballot
 from zmqnode.base.exchange import LastBallotAnswer, NodeState, SealsAnswer
+from zmqnode.base.handing import Shadow
 from zmqnode.base.hashes import tagged
 from zmqnode.base.keys import PublicKey
-from zmqnode.base.point import Stage
 from zmqnode.core import effects as ask
 from zmqnode.core import events as told
 from zmqnode.core.effects import Effect
@@ -23,17 +23,19 @@ from zmqnode.core.machine import Machine
 from zmqnode.core.records import BallotSigned, JournalRecord, Recovery
 from zmqnode.sim.application import Result
 from zmqnode.sim.checkers import Violation
+from zmqnode.sim.copies import Identity, next_key
 from zmqnode.sim.disk import Stored
 from zmqnode.sim.plan import Disk
-from zmqnode.sim.transcript import trace_of, words_of
+from zmqnode.sim.transcript import trace_of, where, words_of
 
 if TYPE_CHECKING:
     from zmqnode.sim.adversary import Adversary
-    from zmqnode.sim.cluster import Cluster, Identity
+    from zmqnode.sim.cluster import Cluster
 
 INBOX_MAX: Final = 20_000
 WAKES_MAX: Final = 200  # At one millisecond of one node: more is a loop.
 PROCESS_DOWN_US: Final = 50_000
+REKEY_MOST_US: Final = 30_000
 BLOCKS_SERVED_MAX: Final = 64
 SUMMARIES_LEAST: Final = 8
 
@@ -45,7 +47,7 @@ class SimNode:
         self.cluster = cluster
         self.index = index
         self.identity = identity
-        self.disk = cluster.new_disk()
+        self.disk = cluster.new_disk(identity.instance)
         self.app = cluster.new_app(identity.member)
         self.machine: Machine | None = None
         self.adversary: Adversary | None = None
@@ -63,6 +65,7 @@ class SimNode:
         self._waiting: tuple[list[Effect], int] | None = None
         self._inbox: deque[Event] = deque()
         self._answers: dict[PublicKey, None] = {}  # Who answered D6 in this life.
+        self.heard_shadows: dict[PublicKey, list[Shadow]] = {}  # In this life.
         self._executing: dict[tuple[bytes, bytes], None] = {}
         self._perform_one = {
             ask.Record: self._record,
@@ -77,6 +80,8 @@ class SimNode:
             ask.EnterState: self._enter_state,
             ask.Break: self._break,
             ask.ReportEvidence: self._nothing,
+            ask.ShowHandover: self._show_handover,
+            ask.ReplaceKey: self._replace_key,
             ask.Stop: self._nothing,
         }
 
@@ -84,10 +89,31 @@ class SimNode:
 
     def start(self) -> None:
         """Boot from what the disk kept."""
-        if self.machine is not None:
+        if self.machine is None:
+            self._boot()
+
+    def rekey(self, life: int) -> None:
+        """The spent key is deleted; the process goes on with a new one, a machine and a pool."""
+        if life != self.life or self.machine is None or self.machine.kernel is None:
             return
+        cluster, pool = self.cluster, self.machine.kernel.pool
+        seals = (*pool, *pool.lane)
+        old = self.identity.instance
+        self.disk.flush(self.disk.height)
+        self.identity = next_key(self.identity, cluster.keys, self.index)
+        self.disk.rekey(self.identity.instance)
+        cluster.note(self, b"rekey", self.identity.instance)
+        self._waiting = None
+        self._inbox.clear()
+        self._executing.clear()
+        cluster.renamed(self, old)
+        self._boot()
+        self.receive(told.SealsReceived(seals=seals, source=self.identity.instance))
+
+    def _boot(self) -> None:
         self.life += 1
         self._answers.clear()
+        self.heard_shadows.clear()
         self.broken = None
         self.machine = self.cluster.new_machine(self.identity)
         self._wake_planned = None
@@ -140,8 +166,11 @@ class SimNode:
             return
         if self.adversary is not None:
             self.adversary.hears(event)
-        if type(event) is told.Answered and isinstance(event.reply, LastBallotAnswer):
-            self._answers[event.reply.answerer] = None
+        match event:
+            case told.Answered(reply=LastBallotAnswer(answerer=answerer)):
+                self._answers[answerer] = None
+            case told.Heard(message=Shadow() as shadow):
+                self.heard_shadows.setdefault(shadow.instance, []).append(shadow)
         if self._waiting is not None:
             if len(self._inbox) < INBOX_MAX:
                 self._inbox.append(event)
@@ -158,9 +187,8 @@ class SimNode:
         try:
             effects = self.machine.step(event, self.now_ms)
         except Exception as error:
-            name = f"{type(error).__name__}: {error}"
-            where = _where(error)
-            raise Violation("exception", self.disk.height + 1, f"{name} {where}") from error
+            found = f"{type(error).__name__}: {error} {where(error)}"
+            raise Violation("exception", self.disk.height + 1, found) from error
         self._perform(effects, 0)
 
     def _perform(self, effects: list[Effect], first: int) -> None:
@@ -237,12 +265,12 @@ class SimNode:
 
     def _may_record(self, record: JournalRecord) -> None:
         """D2, D6 and BROKEN, as seen on the disk, the wire and in what the node said of itself."""
-        self.cluster.checkers.recorded(self.disk, record)
+        height, checkers = record.height, self.cluster.checkers
+        checkers.recorded(self.disk, record)
         if isinstance(record, BallotSigned):
-            height = record.height
             if self.broken is not None:
                 raise Violation("broken-vote", height, f"n{self.index} signs though BROKEN")
-            if len(self._answers) < self.cluster.checkers.votes_needed - 1:
+            if not checkers.asked_enough(self.identity.address, self._answers):
                 raise Violation("unasked", height, f"n{self.index} signs before D6 is answered")
 
     def _publish(self, effect: ask.Publish) -> None:
@@ -255,6 +283,7 @@ class SimNode:
             cluster.power.saw_ballot(self, message)
         if self.honest:
             cluster.checkers.sent(self.identity.instance, self.disk, message)
+            cluster.watch.sent(self, message)
         if self.adversary is None:
             cluster.broadcast(self, told.Heard(message=message, source=self.identity.instance))
         else:
@@ -262,6 +291,8 @@ class SimNode:
 
     def _publish_seals(self, effect: ask.PublishSeals) -> None:
         self.cluster.note(self, b"seals", b"".join(seal.hash for seal in effect.seals))
+        if self.honest:
+            self.cluster.watch.spread(self, effect.seals)
         if self.adversary is None or self.adversary.spreads_seals():
             own = self.identity.instance
             self.cluster.broadcast(self, told.SealsReceived(seals=effect.seals, source=own))
@@ -269,6 +300,7 @@ class SimNode:
     def _ask(self, effect: ask.Ask) -> None:
         self.cluster.note(self, type(effect.request).__name__.encode(), effect.instance)
         route = (self, self.life)
+        self.cluster.watch.asked(effect.request)
         event = told.Requested(source=self.identity.instance, route=route, request=effect.request)
         self.cluster.send_to_instance(self, effect.instance, event)
 
@@ -278,6 +310,7 @@ class SimNode:
         self.cluster.note(self, type(reply).__name__.encode(), b"%d" % asker.index)
         if self.honest:
             self.cluster.checkers.sent(self.identity.instance, self.disk, reply)
+            self.cluster.watch.sent(self, reply)
         if self.adversary is not None:
             reply = self.adversary.answers(reply)
             if reply is None:
@@ -400,17 +433,18 @@ class SimNode:
         self.cluster.note(self, b"break", effect.cause.encode())
         self.cluster.broke(self, effect.cause)
 
+    def _show_handover(self, effect: ask.ShowHandover) -> None:
+        view = effect.session
+        words = f"{view.mode.text} {view.side} {view.phase} {view.outcome}"
+        self.cluster.note(self, b"handover", words.encode())
+        if self.cluster.transcript.tell is not None:
+            self.cluster.tell(self, f"handover: {words}, waits for {view.waits_for}; {view.error}")
+        if self.honest:
+            self.cluster.watch.shown(self, view)
 
-def _where(error: Exception) -> str:
-    """The innermost line of the core that an exception came from."""
-    trace, found = error.__traceback__, ""
-    while trace is not None:
-        frame = trace.tb_frame
-        found = f"({frame.f_code.co_filename.rpartition('/')[2]}:{trace.tb_lineno})"
-        trace = trace.tb_next
-    return found
-
-
-def is_accept(ballot: Ballot) -> bool:
-    """Whether this is an ACCEPT of either kind."""
-    return ballot.fact.stage is Stage.ACCEPT
+    def _replace_key(self, effect: ask.ReplaceKey) -> None:
+        self.cluster.note(self, b"replace key", self.identity.instance)
+        if self.honest:
+            self.cluster.watch.replaces(self)
+        delay_us = self.cluster.random.randint(0, REKEY_MOST_US)
+        self.cluster.timeline.after(delay_us, self.rekey, self.life)

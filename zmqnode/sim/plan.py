@@ -18,6 +18,7 @@ P = TypeVar("P")
 
 NODES_MAX: Final = 25
 HEIGHTS_MAX: Final = 100_000
+PLANNED: Final = ("planned", "consent")  # Askings that cost no ballot.
 ALL: Final = -1  # In place of a node's index: all of them at once.
 
 
@@ -131,6 +132,31 @@ class Clients:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Standby:
+    """A second copy of a member, with a disk and a key of its own.
+
+    Its index as a node follows those of the members and of the standbys before it. ``auto_ms``:
+    after how much silence of its address it takes over by itself (0: never).
+    """
+
+    member: int
+    auto_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asking:
+    """At ``at_ms`` an operator asks a copy something, and again while it is down.
+
+    ``what``: "planned", "takeover" or "forced" (to vote in its address's place), "cancel",
+    "consent", "refuse".
+    """
+
+    node: int
+    at_ms: int
+    what: str = "planned"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """One run, from its nodes and heights to each single fault.
 
@@ -160,6 +186,13 @@ class Plan:
     disks: tuple[Disk, ...] = ()  # Of each node; missing ones the default.
     execution: Execution = Execution()
     betrayals: tuple[Betrayal, ...] = ()
+    standbys: tuple[Standby, ...] = ()
+    askings: tuple[Asking, ...] = ()
+    asked_consent: tuple[int, ...] = ()  # Copies whose operator is asked for consent.
+    veto_window_ms: int = 2_000
+    ack_window_ms: int = 2_000
+    handover_cooldown_ms: int = 1_000
+    open_handovers_max: int = 1
     drift_node: int = -1
     drift_height: int = 0
     drift_life: int = 1
@@ -186,6 +219,7 @@ class Plan:
             or self.drift_node >= 0
             or self.clients.poison >= 0
             or any(self.clocks)
+            or any(asking.what not in PLANNED for asking in self.askings)
         )
 
 

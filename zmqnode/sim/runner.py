@@ -87,10 +87,12 @@ def run_seeds(
     chosen = read_faults(faults)
     failed: list[Failure] = []
     digest = blake2b(digest_size=32)
+    handovers = 0
     begun = time.perf_counter()
     for seed in range(first, last + 1):
         outcome = run_plan(draw_plan(seed, nodes=nodes, heights=heights, faults=chosen))
         digest.update(outcome.digest.encode())
+        handovers += outcome.handovers
         if outcome.violation is not None:
             failed.append(_failure(outcome))
         if seen is not None:
@@ -102,7 +104,7 @@ def run_seeds(
         last_seed=last,
         passed=count - len(failed),
         failed=tuple(failed),
-        handovers=0,
+        handovers=handovers,
         digest=digest.hexdigest(),
         seconds=seconds,
         seeds_per_hour=count / seconds * HOUR_S if seconds else 0.0,

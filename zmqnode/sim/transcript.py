@@ -64,3 +64,13 @@ def words_of_fact(fact: Fact) -> str:
     value = "" if fact.value is None else " " + fact.value.hex()[:6]
     block = "" if fact.block is None else ">" + fact.block.hex()[:6]
     return f"{name} {fact.height}/{fact.round}{value}{block}"
+
+
+def where(error: Exception) -> str:
+    """The innermost line of the core that an exception came from."""
+    trace, found = error.__traceback__, ""
+    while trace is not None:
+        frame = trace.tb_frame
+        found = f"({frame.f_code.co_filename.rpartition('/')[2]}:{trace.tb_lineno})"
+        trace = trace.tb_next
+    return found
