@@ -231,15 +231,15 @@ class FakeChain:
         voters = self.suffrage.members[: self.suffrage.q]
         operation = sign_handover(
             switch,
-            possession=sign_possession(switch, self._signer(new)),
-            consent=sign_consent(switch, self._signer(old.instance)),
+            possession=sign_possession(switch, self.signer_of(new)),
+            consent=sign_consent(switch, self.signer_of(old.instance)),
             ready=tuple(
                 sign_ready(
-                    switch, START_MS + 1000 * self.tip, one.address, self._signer(one.instance)
+                    switch, START_MS + 1000 * self.tip, one.address, self.signer_of(one.instance)
                 )
                 for one in voters
             ),
-            signer=self._signer(old.publickey),
+            signer=self.signer_of(old.publickey),
         )
         return self._sealed(operation, old.publickey)
 
@@ -247,22 +247,22 @@ class FakeChain:
         """The acknowledgement of a member's open session."""
         session = self.authority.session(Address(f"n{index}sas"))
         assert session is not None
-        signer = self._signer(session.new_instance)
+        signer = self.signer_of(session.new_instance)
         operation = sign_ack(session.address, session.new_epoch, session.session, signer)
         return self._sealed(operation, session.new_instance)
 
     def _sealed(self, operation: SystemOperation, sender: PublicKey) -> Seal:
         now_ms = START_MS + 1000 * self.tip
-        return seal_system(operation, created_at_ms=now_ms, signer=self._signer(sender))
+        return seal_system(operation, created_at_ms=now_ms, signer=self.signer_of(sender))
 
-    def _signer(self, public: PublicKey) -> Signer:
+    def signer_of(self, public: PublicKey) -> Signer:
         return Signer(self.keys[public], self.domain)
 
     def _certify(self, fact: Any, who: Sequence[int] | range) -> Voteproof:
         members = self.suffrage_at(fact.height).members
         ballots = [
             sign_ballot(
-                fact, members[i].address, members[i].epoch, self._signer(members[i].instance)
+                fact, members[i].address, members[i].epoch, self.signer_of(members[i].instance)
             )
             for i in who
         ]
@@ -396,6 +396,10 @@ class FakeNode:
 
     def suffrage(self, height: int) -> Suffrage | None:
         return self.chain.suffrage_at(height) if 1 <= height <= self.tip + 2 else None
+
+    def suffrage_changes(self, after: int, most: int) -> tuple[int, ...]:
+        decided = [first - 2 for first, _ in self.chain.suffrages[1:]]
+        return tuple(height for height in decided if height > after)[:most]
 
     def read(self, key: bytes) -> bytes | None:
         return self.chain.store.get(key)

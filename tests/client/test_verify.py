@@ -9,11 +9,12 @@ from dataclasses import replace
 import pytest
 
 from tests.fake_node import FakeChain, FakeNode, loopback_ports, served
+from zmqnode.base.ballot import sign_ballot
 from zmqnode.base.block import Block, decode_block, encode_block
 from zmqnode.base.codec import decode_as, encode
 from zmqnode.base.hashes import sha256
 from zmqnode.base.results import encode_results
-from zmqnode.base.voteproof import Voteproof
+from zmqnode.base.voteproof import Voteproof, certify
 from zmqnode.client import Client
 from zmqnode.client.auditing import verify_blocks
 from zmqnode.client.verify import ChainVerifier
@@ -147,11 +148,88 @@ def test_another_genesis_or_suffrage_is_found() -> None:
     assert not verifier.take(*stored(chain, 0))
     verifier = ChainVerifier(chain.domain)
     assert verifier.take(*stored(chain, 0))
-    assert verifier.unknown_suffrage(1)
-    verifier.learn(other.suffrage)
-    assert verifier.unknown_suffrage(1), "members count only if a manifest commits to them"
-    verifier.learn(chain.suffrage)
+    assert verifier.wanted() == 1
+    assert not verifier.learn(1, other.suffrage)
+    assert verifier.wanted() == 1, "members count only if a manifest commits to them"
+    assert verifier.learn(1, chain.suffrage)
+    assert verifier.wanted() is None
     assert verifier.take(*stored(chain, 1))
+
+
+# Handover.
+
+
+def handed_over() -> FakeChain:
+    """Two planned handovers, the second never acknowledged: its vote returns. 40 blocks."""
+    chain = FakeChain()
+    chain.commit()
+    chain.commit([chain.handover(0, chain.new_instance(0))])  # Block 2, in force at 4.
+    chain.commit()
+    chain.commit([chain.ack(0)])
+    for _ in range(3):
+        chain.commit()
+    chain.commit([chain.handover(2, chain.new_instance(1))])  # Block 8, in force at 10.
+    while chain.tip < 40:
+        chain.commit()
+    epochs = [one.epoch for one in chain.suffrage.members]
+    assert epochs == [1, 0, 2, 0], "one moved; one moved and came back"
+    return chain
+
+
+def verified(chain: FakeChain, first: int, last: int, *, genesis: bool = True) -> ChainVerifier:
+    document = chain.genesis if genesis else None
+    verifier = ChainVerifier(chain.domain, first=first, genesis=document)
+    for height in range(verifier.start, last + 1):
+        assert verifier.take(*stored(chain, height)), verifier.bad
+        while (wanted := verifier.wanted()) is not None:
+            assert verifier.learn(wanted, chain.suffrage_at(wanted))
+    assert verifier.finish()
+    return verifier
+
+
+@pytest.mark.parametrize("genesis", [True, False])
+def test_a_chain_holds_across_handovers_and_they_are_counted(genesis: bool) -> None:
+    """Goal: every voteproof is of the suffrage of its height; a return is no handover."""
+    chain = handed_over()
+    assert verified(chain, 0, 40, genesis=genesis).handovers == 2
+    for first, last, moved in ((0, 1, 0), (0, 2, 1), (1, 2, 1), (2, 2, 1), (3, 9, 1), (9, 40, 0)):
+        part = verified(chain, first, last, genesis=genesis)
+        assert (part.handovers, part.blocks) == (moved, last - first + 1), (first, last)
+
+
+def test_an_instance_votes_from_the_second_block_on_and_no_other_does() -> None:
+    """Goal: the suffrage is that of the height. Method: the old or new key a height too long."""
+    for wrong, height in ((0, 4), (2, 10)):
+        chain = handed_over()
+        old = chain.suffrage_at(height - 1)
+        for at, suffrage in ((height, old), (height - 1, chain.suffrage_at(height))):
+            block = chain.block(at)
+            assert block is not None
+            signers = suffrage.members
+            fact = chain.accepts[at].fact
+            ballots = [
+                sign_ballot(fact, one.address, one.epoch, chain.signer_of(one.instance))
+                for one in signers
+            ]
+            forged = certify(fact, {one.address: one.signature for one in ballots})
+            verifier = verified(chain, 0, at - 1)
+            data, _, init = stored(chain, at)
+            assert not verifier.take(data, encode(forged), init)
+            assert verifier.bad is not None
+            assert verifier.bad.height == at
+            assert f"ballot of n{wrong}sas is not signed by it" in verifier.bad.reason
+
+
+def test_a_suffrage_that_nobody_tells_is_bad_even_in_the_last_block() -> None:
+    chain = handed_over()
+    verifier = verifier_of(chain)
+    for height in range(3):
+        assert verifier.take(*stored(chain, height))
+    assert verifier.wanted() == 4
+    assert not verifier.learn(4, chain.genesis.suffrage)
+    assert not verifier.finish()
+    assert verifier.bad is not None
+    assert (verifier.bad.height, verifier.handovers) == (2, 0)
 
 
 def test_a_nodes_chain_is_read_and_verified(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,11 +239,15 @@ def test_a_nodes_chain_is_read_and_verified(monkeypatch: pytest.MonkeyPatch) -> 
         chain = FakeChain(ports=loopback_ports(4))
         node = FakeNode(chain)
         async with served(node), Client(chain.target()) as client:
-            for _ in range(30):
+            for _ in range(26):
+                node.commit()
+            node.commit([chain.handover(3, chain.new_instance(0))])
+            for _ in range(3):
                 node.commit()
             for genesis in (None, chain.genesis):
                 whole = await verify_blocks(client, genesis=genesis)
                 assert (whole.ok, whole.blocks, whole.last_height) == (True, 31, 30)
+            assert whole.handovers == 1
             part = await verify_blocks(client, 10, 20)
             assert (part.ok, part.blocks, part.first_height) == (True, 11, 10)
             chain.commit(signers=[0, 1])

@@ -35,6 +35,7 @@ from zmqnode.base.handover import (
     sign_ready,
     sign_veto,
 )
+from zmqnode.base.handover_query import ChangesAsked
 from zmqnode.base.hashes import Hash, sha256
 from zmqnode.base.keys import Address, PrivateKey
 from zmqnode.base.params import Params
@@ -268,6 +269,7 @@ def _door() -> Iterator[tuple[str, object]]:
     yield "ask.info", InfoAsked()
     yield "ask.suffrage", SuffrageAsked(height=7)
     yield "ask.suffrage.next", SuffrageAsked(height=None)
+    yield "ask.changes", ChangesAsked(after=9)
     yield "ask.peers", PeersAsked()
     yield "ask.block", BlockAsked(hash=BLOCK_1.hash)
     yield "ask.block.last", BlockAsked()

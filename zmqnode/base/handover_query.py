@@ -13,11 +13,13 @@ from typing import Final
 from zmqnode.base.codec import message
 from zmqnode.base.handover import REASON_MAX_CHARS, Cosign, Mode, check_address
 from zmqnode.base.keys import Address, PublicKey
+from zmqnode.base.point import HEIGHT_MAX
 from zmqnode.base.suffrage import MEMBERS_MAX
 
 SESSION_WAIT_MS_MAX: Final = 3_600_000
 SERIAL_MAX: Final = 2**53 - 1
 COSIGNS_MAX: Final = MEMBERS_MAX
+CHANGES_ASKED_MAX: Final = 16
 
 
 # Requests that read.
@@ -54,7 +56,24 @@ class HandoversAsked:
             check_address(self.address)
 
 
-HandoverAsk = SessionAsked | HandoversAsked
+@message("ask.changes", version=1)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangesAsked:
+    """The blocks above height ``after`` that decided another suffrage, oldest first, some of them.
+
+    Told: ``changes``, at most ``CHANGES_ASKED_MAX`` of ``{manifest, accept_voteproof, members}``
+    (encoded; members as rows of address, keys, epoch, url). For clients that follow who may sign,
+    from genesis on.
+    """
+
+    after: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.after <= HEIGHT_MAX:
+            raise ValueError("after: out of range")
+
+
+HandoverAsk = SessionAsked | HandoversAsked | ChangesAsked
 
 
 # Control.

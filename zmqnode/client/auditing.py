@@ -73,12 +73,12 @@ async def verify_blocks(
         if not isinstance(answer, RawBlocks) or not answer.blocks:
             raise Refused("not_found", f"the node does not give its block {at}")
         for data, accept_vp, init_vp in answer.blocks:
-            height = verifier.height + 1
-            for wanted in (height - 2, height):
-                if verifier.unknown_suffrage(wanted):
-                    verifier.learn(members_of(await client.suffrage(wanted)))
             if not verifier.take(data, accept_vp, init_vp):
                 break
+            while (wanted := verifier.wanted()) is not None:
+                if not verifier.learn(wanted, members_of(await client.suffrage(wanted))):
+                    break  # The next block, or the end, finds it bad.
+    verifier.finish()
     bad = verifier.bad
     return Verification(
         ok=bad is None,

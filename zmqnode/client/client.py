@@ -43,6 +43,7 @@ from zmqnode.client.node_link import ANSWER_MARGIN_MS, Chain, NodeLink, monotoni
 from zmqnode.client.nodes import Nodes
 from zmqnode.client.operating import Operating
 from zmqnode.client.submitting import Submitter, receipt_of, rounded
+from zmqnode.client.walking import SuffrageWalk, followed
 from zmqnode.client.wording import block_asked, hash_of, until_of, with_rtt
 from zmqnode.config.target import Target, read_target
 from zmqnode.errors import (
@@ -93,6 +94,7 @@ class Client(Operating):
         self._copies = copies
         self._nodes = Nodes(self.targets, timeout_ms)
         self._submitter: Submitter | None = None
+        self._walk: SuffrageWalk | None = None  # Who may sign, as far as proofs led this client.
 
     async def __aenter__(self) -> Self:
         return self
@@ -219,15 +221,21 @@ class Client(Operating):
             proof=proof,
             within_ms=limit_ms,
         )
-        link = self._nodes.first()[0]
-        body = await self._nodes.any(lambda one: one.told(asked, limit_ms + ANSWER_MARGIN_MS))
+
+        async def ask(one: NodeLink) -> tuple[NodeLink, dict[str, Any]]:
+            return one, await one.told(asked, limit_ms + ANSWER_MARGIN_MS)
+
+        link, body = await self._nodes.any(ask)
         given = body.get("proof")
         answer = self._nodes.read(QueryAnswer, {**body, "proof": None})
         if height is not None and answer.height < height:
             raise link.strange("an answer of a lower height than asked for")
         if given is None:
             return answer
-        return proofs.checked(answer, asked, given, chain)
+        self._walk = await followed(
+            self._walk, given, chain.domain, lambda request: link.told(request, limit_ms)
+        )
+        return proofs.checked(answer, asked, given, chain, self._walk)
 
     # Following.
 

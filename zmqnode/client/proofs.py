@@ -5,11 +5,10 @@ of the block they were read under, its ACCEPT voteproof, the suffrage that signe
 manifest of block 0. From these follows:
 
 * the manifest of block 0 has the pinned hash, so the suffrage it commits to is the first one;
+* the suffrage of the block's height follows from that one by changes, each of them certified by the
+  suffrage of its own height (:mod:`zmqnode.client.walking`);
 * the voteproof is of that suffrage, reaches its quorum and names the hash of the manifest;
 * every key is in, or not in, the tree under the manifest's state root.
-
-A suffrage that is not the first one is not accepted here: a client that is to follow changes has to
-walk them, one by one.
 
 The result itself is the application's doing. Where its code is at hand (built-in applications of
 the same name and version), the query is run again on the proven keys alone.
@@ -24,33 +23,32 @@ from zmqnode.app import App
 from zmqnode.app.loading import BUILT_IN, load_app
 from zmqnode.base.block import Manifest
 from zmqnode.base.codec import decode_as
-from zmqnode.base.keys import Address, PublicKey, verify
-from zmqnode.base.point import Stage
 from zmqnode.base.query import QueryAsked
-from zmqnode.base.suffrage import Member, Suffrage
 from zmqnode.base.tree import Proof, verify_proof
-from zmqnode.base.voteproof import Voteproof, check_voteproof
 from zmqnode.client.answers import ProofInfo, ProvenKey, QueryAnswer
 from zmqnode.client.node_link import Chain
-from zmqnode.errors import Malformed, Refused, ZmqnodeError
+from zmqnode.client.walking import SuffrageWalk, invalid, members_in, reading
+from zmqnode.errors import Malformed, ZmqnodeError
 
 APP_PREFIX: Final = b"a"
 
 
-def checked(answer: QueryAnswer, asked: QueryAsked, given: object, chain: Chain) -> QueryAnswer:
+def checked(
+    answer: QueryAnswer, asked: QueryAsked, given: object, chain: Chain, walk: SuffrageWalk
+) -> QueryAnswer:
     """The answer with what its proof shows.
 
+    Args:
+        walk: who may sign, followed as far as the proof's height.
     Raises:
         Refused: ``proof_invalid``, the first thing that does not hold; do not use the answer.
     """
-    try:
-        manifest, signers = _certified(given, chain)
+    with reading():
+        manifest, signers = _certified(given, walk)
         proven = _proven(given, manifest)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise _invalid(f"it cannot be read ({type(error).__name__}: {error})") from None
     said = (answer.height, answer.block_hash, answer.state_root)
     if said != (manifest.height, manifest.hash.hex(), manifest.state_root.hex()):
-        raise _invalid("it is of another block than the answer")
+        raise invalid("it is of another block than the answer")
     info = ProofInfo(
         verified=True,
         result_checked=_runs_the_same(answer, asked, proven, chain),
@@ -70,40 +68,19 @@ def checked(answer: QueryAnswer, asked: QueryAsked, given: object, chain: Chain)
     )
 
 
-def _certified(given: Any, chain: Chain) -> tuple[Manifest, tuple[str, ...]]:
-    """The manifest that a quorum signed, and who did."""
+def _certified(given: Any, walk: SuffrageWalk) -> tuple[Manifest, tuple[str, ...]]:
+    """The manifest that a quorum of its height's suffrage signed, and who did."""
     genesis = decode_as(Manifest, given["genesis"])
-    if genesis.hash != chain.domain.genesis:
-        raise _invalid("its block 0 is not the one this client knows")
+    if genesis.hash != walk.domain.genesis:
+        raise invalid("its block 0 is not the one this client knows")
     manifest = decode_as(Manifest, given["manifest"])
     if manifest.height == 0:
         if manifest != genesis:
-            raise _invalid("it is of another block 0")
+            raise invalid("it is of another block 0")
         return manifest, ()
-    suffrage = Suffrage(members=tuple(_member(row) for row in given["suffrage"]))
-    if suffrage.hash != genesis.suffrage:
-        raise _invalid("its suffrage does not follow from genesis")
-    vp = decode_as(Voteproof, given["accept_voteproof"])
-    fact = vp.fact
-    names = (fact.height, fact.stage, fact.value, fact.block)
-    if names != (manifest.height, Stage.ACCEPT, manifest.value, manifest.hash):
-        raise _invalid("its voteproof is of another block")
-    if not check_voteproof(vp, suffrage, chain.domain, verify):
-        raise _invalid("its voteproof does not hold")
-    return manifest, vp.addresses
-
-
-def _member(row: Any) -> Member:
-    address, publickey, instance, epoch, url = row
-    if not all(type(one) is bytes for one in (publickey, instance)) or type(epoch) is not int:
-        raise Malformed("no member")
-    return Member(
-        address=Address(str(address)),
-        publickey=PublicKey(publickey),
-        instance=PublicKey(instance),
-        epoch=epoch,
-        url=str(url),
-    )
+    if members_in(given["suffrage"]).hash != walk.at(manifest.height).hash:
+        raise invalid("its suffrage does not follow from genesis")
+    return manifest, walk.certified(manifest, given["accept_voteproof"])
 
 
 def _proven(given: Any, manifest: Manifest) -> dict[bytes, bytes | None]:
@@ -112,7 +89,7 @@ def _proven(given: Any, manifest: Manifest) -> dict[bytes, bytes | None]:
         if type(key) is not bytes or not (value is None or type(value) is bytes):
             raise Malformed("no key and value")
         if not verify_proof(manifest.state_root, key, value, Proof.from_wire(wire)):
-            raise _invalid(f"the key {_shown(key)!r} is not what the state root says")
+            raise invalid(f"the key {_shown(key)!r} is not what the state root says")
         proven[key] = value
     return proven
 
@@ -127,20 +104,20 @@ def _runs_the_same(
 
     def read(key: bytes) -> bytes | None:
         if key not in proven:
-            raise _invalid(f"it leaves out the key {_shown(key)!r}")
+            raise invalid(f"it leaves out the key {_shown(key)!r}")
         return proven[key]
 
     def scan(prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
-        raise _invalid("the query lists keys, which no proof covers")
+        raise invalid("the query lists keys, which no proof covers")
 
     try:
         again = app.answer(asked.name, asked.arguments, read, scan)
     except ZmqnodeError as error:
         if error.code == "proof_invalid":
             raise
-        raise _invalid(f"the query fails on the proven keys: {error.message}") from None
+        raise invalid(f"the query fails on the proven keys: {error.message}") from None
     if again.result != answer.result:
-        raise _invalid("the query gives another result on the proven keys")
+        raise invalid("the query gives another result on the proven keys")
     return True
 
 
@@ -153,11 +130,3 @@ def _known_app(chain: Chain) -> App | None:
 
 def _shown(key: bytes) -> str:
     return key.removeprefix(APP_PREFIX).decode(errors="backslashreplace")
-
-
-def _invalid(why: str) -> Refused:
-    return Refused(
-        "proof_invalid",
-        f"the node's proof does not hold: {why}",
-        hint="do not use its answer; ask another node",
-    )

@@ -5,7 +5,9 @@ manifest names, follows in height and time, and lists exactly the seals that are
 hash to the results root; both voteproofs, and the one its value carries, are of the right fact and
 reach the quorum of the suffrage of their height; and that suffrage is the one that the manifest two
 heights before (block 0: genesis) commits to by hash. So who trusts the genesis hash, trusts the
-last block: the state root is the one its ACCEPT voteproof signs.
+last block: the state root is the one its ACCEPT voteproof signs. Members are learned from anybody,
+since only those count that a manifest commits to. Handovers are counted: a vote moved to an instance
+that had none before (a return gives it back to one that had).
 
 Not checked here: the seals' signatures and the execution. A quorum vouches for both.
 """
@@ -28,6 +30,7 @@ from zmqnode.base.suffrage import Suffrage
 from zmqnode.base.voteproof import Voteproof
 from zmqnode.errors import Malformed
 
+ACTIVATION_LAG: Final = 2  # What block h decides is in force at h + 2.
 HEIGHTS_KEPT: Final = 8  # Hashes, suffrages and checked signatures of so many heights back.
 
 Checked = tuple[Address, PublicKey, bytes]
@@ -58,7 +61,7 @@ class ChainVerifier:
     def __init__(self, domain: Domain, *, first: int = 0, genesis: Genesis | None = None) -> None:
         self.domain = domain
         self.first = first
-        self.start = max(0, first - 2)
+        self.start = max(0, first - ACTIVATION_LAG)
         self.height = self.start - 1
         self.blocks = 0
         self.operations = 0
@@ -72,19 +75,36 @@ class ChainVerifier:
         self._hashes: dict[int, Hash] = {}
         self._values: dict[int, Hash] = {}
         self._committed: dict[int, Hash] = {}  # Hash of the suffrage of a height.
-        self._suffrages: dict[Hash, Suffrage] = {}
+        self._suffrages: dict[Hash, Suffrage] = {}  # Those that are committed to, and genesis's.
+        self._counted = 0  # Moves into the suffrage of this height are counted.
+        self._voted: dict[tuple[Address, PublicKey], None] = {}  # Whoever had a vote.
+        self._begins = max(ACTIVATION_LAG, first + 1)  # Up to it nothing given has moved a vote.
         self._checked: dict[int, dict[Checked, None]] = {}
         if genesis is not None:
             self._suffrages[genesis.suffrage.hash] = genesis.suffrage
 
-    def unknown_suffrage(self, height: int) -> bool:
-        """Whether the members of a height's suffrage must be learned before its block."""
-        committed = self._committed.get(height)
-        return committed is not None and committed not in self._suffrages
+    def wanted(self) -> int | None:
+        """A height whose suffrage was committed to and whose members must be learned; or None."""
+        for height, committed in self._committed.items():
+            if committed not in self._suffrages:
+                return height
+        return None
 
-    def learn(self, suffrage: Suffrage) -> None:
-        """Members, from anybody: they count if some manifest commits to them."""
+    def learn(self, height: int, suffrage: Suffrage) -> bool:
+        """The members of a height, from anybody; False: not those that a manifest commits to."""
+        if suffrage.hash != self._committed.get(height):
+            return False
         self._suffrages[suffrage.hash] = suffrage
+        self._count_moves()
+        return True
+
+    def finish(self) -> bool:
+        """Whether all blocks taken hold; the suffrages they decided must be known by now."""
+        height = self.wanted()
+        if self.bad is None and height is not None:
+            reason = f"the suffrage of height {height} is not the one committed to"
+            self.bad = Bad(height=max(0, height - ACTIVATION_LAG), reason=reason)
+        return self.bad is None
 
     def take(self, data: bytes, accept_vp: bytes, init_vp: bytes) -> bool:
         """The next block and its voteproofs, as stored; False once something is bad."""
@@ -202,12 +222,9 @@ class ChainVerifier:
         self.height = height
         self._hashes[height] = block.hash
         self._values[height] = manifest.value
-        self._committed[height + 2] = manifest.suffrage
         if height == 0:
             self._committed[1] = manifest.suffrage
-        before = self._committed.get(height + 1)
-        if before is not None and before != manifest.suffrage and height >= self.first:
-            self.handovers += 1
+        self._committed[height + ACTIVATION_LAG] = manifest.suffrage
         if block.value is not None:
             self._time_ms = block.value.time_ms
         tables: tuple[dict[int, Any], ...] = (
@@ -218,3 +235,19 @@ class ChainVerifier:
         )
         for table in tables:
             table.pop(height - HEIGHTS_KEPT, None)
+        self._count_moves()
+
+    def _count_moves(self) -> None:
+        """Count the votes that moved, up to the newest suffrage whose members are known."""
+        for height, committed in self._committed.items():
+            if height <= self._counted:
+                continue
+            suffrage = self._suffrages.get(committed)
+            if suffrage is None:
+                return
+            self._counted = height
+            for member in suffrage.members:
+                key = (member.address, member.instance)
+                if key not in self._voted:
+                    self.handovers += height > self._begins
+                    self._voted[key] = None

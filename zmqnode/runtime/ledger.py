@@ -7,6 +7,7 @@ stays until a block of its height is committed; then one is promoted and the oth
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -29,7 +30,7 @@ from zmqnode.core.authority import Authority, Context, Step, advance
 from zmqnode.core.authority_entries import SYSTEM_PREFIX, read_entries
 from zmqnode.core.authority_entries import changes as authority_changes
 from zmqnode.core.authority_moves import Turn
-from zmqnode.core.authority_state import Session
+from zmqnode.core.authority_state import ACTIVATION_LAG, Session
 from zmqnode.core.effects import Commit, Execute
 from zmqnode.core.events import Executed
 from zmqnode.core.records import BlockSummary
@@ -144,6 +145,12 @@ class Ledger:
             return None
         known = [suffrage for first, suffrage in self.suffrages if first <= height]
         return known[-1] if known else None
+
+    def suffrage_changes(self, after: int, most: int) -> tuple[int, ...]:
+        """The first ``most`` heights above ``after`` whose block decided another suffrage."""
+        decided = [first - ACTIVATION_LAG for first, _ in self.suffrages[1:]]
+        at = bisect_right(decided, after)
+        return tuple(decided[at : at + most])
 
     # Executing.
 

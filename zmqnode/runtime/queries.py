@@ -21,7 +21,12 @@ from zmqnode.base.block import Block
 from zmqnode.base.codec import encode
 from zmqnode.base.exchange import NodeState
 from zmqnode.base.feed import EventsFollowed, FeedCancelled, FeedRequest, StateFollowed
-from zmqnode.base.handover_query import HandoversAsked, SessionAsked
+from zmqnode.base.handover_query import (
+    CHANGES_ASKED_MAX,
+    ChangesAsked,
+    HandoversAsked,
+    SessionAsked,
+)
 from zmqnode.base.hashes import Hash
 from zmqnode.base.keys import public_text, verify
 from zmqnode.base.query import (
@@ -192,6 +197,8 @@ class Queries:
                 return self._control.obey(client, request)
             case StateFollowed() | EventsFollowed() | FeedCancelled():
                 return self._feed(client, route, request)
+            case ChangesAsked():
+                self.tellings.begin(route, self._changes(request))
             case SessionAsked() | HandoversAsked():
                 raise Refused("wrong_state", "this node shows no handovers yet")
             case _:
@@ -317,18 +324,19 @@ class Queries:
         view = self.view
         manifest, _, _ = showing.read_outline(stored.block)
         genesis, _, _ = showing.read_outline(self._stored(0).block)
-        suffrage = view.suffrage(max(1, view.tip))
-        assert suffrage is not None
         return {
             "manifest": encode(manifest),
             "accept_voteproof": stored.accept_vp,
             "genesis": encode(genesis),
-            "suffrage": [
-                [one.address, one.publickey, one.instance, one.epoch, one.url]
-                for one in suffrage.members
-            ],
+            "suffrage": showing.member_rows(view.suffrage(max(1, view.tip))),
             "keys": [[key, view.read(key), view.prove(key).to_wire()] for key in keys],
         }
+
+    def _changes(self, asked: ChangesAsked) -> Slices:
+        """Blocks that decided another suffrage: what proves it to who knows the one before."""
+        heights = self.view.suffrage_changes(asked.after, CHANGES_ASKED_MAX)
+        rows = (showing.change(self.view, height, self._stored(height)) for height in heights)
+        return told_list({}, "changes", rows, 1)
 
     # What waits.
 

@@ -12,7 +12,7 @@ from zmqnode import __version__
 from zmqnode.app import Schema
 from zmqnode.base.ballot import Ballot
 from zmqnode.base.block import Block, Manifest
-from zmqnode.base.codec import from_wire, unpack
+from zmqnode.base.codec import encode, from_wire, unpack
 from zmqnode.base.instant import at
 from zmqnode.base.keys import Address, public_text
 from zmqnode.base.node_info import NODE_INFO_TAG, node_info_body
@@ -199,6 +199,24 @@ def operations(block: Block, schema: Schema) -> Iterable[dict[str, Any]]:
                 "reason": reason,
                 "events": [{"name": event, "data": data} for event, data in events],
             }
+
+
+def change(view: NodeView, height: int, stored: StoredBlock) -> dict[str, Any]:
+    """A block that decided another suffrage, and the members it decided on."""
+    manifest, _, _ = read_outline(stored.block)
+    return {
+        "manifest": encode(manifest),
+        "accept_voteproof": stored.accept_vp,
+        "members": member_rows(view.suffrage(height + 2)),
+    }
+
+
+def member_rows(suffrage: Suffrage | None) -> list[list[Any]]:
+    """A suffrage as proofs carry it."""
+    assert suffrage is not None
+    return [
+        [one.address, one.publickey, one.instance, one.epoch, one.url] for one in suffrage.members
+    ]
 
 
 def _voteproof(vp: Voteproof | None, suffrage: Suffrage | None) -> dict[str, Any] | None:

@@ -213,6 +213,9 @@ class Standing:
     def suffrage(self, height: int) -> Suffrage | None:
         return self.ledger.suffrage(height)
 
+    def suffrage_changes(self, after: int, most: int) -> tuple[int, ...]:
+        return self.ledger.suffrage_changes(after, most)
+
     def read(self, key: bytes) -> bytes | None:
         return self.ledger.store.get(key)
 

@@ -174,6 +174,9 @@ class NodeView(Protocol):
     def suffrage(self, height: int) -> Suffrage | None:
         """Who may vote at a height from 1 to ``tip`` + 2."""
 
+    def suffrage_changes(self, after: int, most: int) -> tuple[int, ...]:
+        """The first heights above ``after`` whose block decided another suffrage."""
+
     def read(self, key: bytes) -> bytes | None: ...
 
     def scan(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]: ...
