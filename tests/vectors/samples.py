@@ -22,6 +22,7 @@ from zmqnode.base.exchange import (
     sign_last_ballot,
     sign_status,
 )
+from zmqnode.base.feed import EventsFollowed, FeedCancelled, StateFollowed
 from zmqnode.base.genesis import Genesis, genesis_manifest, sign_entry
 from zmqnode.base.handover import (
     Mode,
@@ -287,6 +288,10 @@ def _door() -> Iterator[tuple[str, object]]:
         "ask.wait",
         ConditionAwaited(condition=Condition.STATE, height=0, state="CONSENSUS", within_ms=9),
     )
+    yield "ask.state_feed", StateFollowed(interval_ms=250)
+    yield "ask.event_feed", EventsFollowed(start=7, kinds=("block", "handover"), follow=True)
+    yield "ask.event_feed.all", EventsFollowed(start=None, kinds=(), follow=False)
+    yield "ask.end_feed", FeedCancelled(number=3)
     yield "ask.challenge", ChallengeAsked()
     yield (
         "ask.control",

@@ -10,8 +10,8 @@ import threading
 from collections.abc import (
     AsyncGenerator,
     Coroutine,
+    Generator,
     Iterable,
-    Iterator,
     Mapping,
     Sequence,
 )
@@ -137,15 +137,15 @@ class SyncClient:
         )
         return self.run(asked)
 
-    def follow(self, interval_ms: int = 250) -> Iterator[Snapshot]:
+    def follow(self, interval_ms: int = 250) -> Generator[Snapshot, None, None]:
         return self._each(self._client.follow(interval_ms))
 
     def events(
         self, *, start: int | None = None, kinds: Sequence[str] = (), follow: bool = True
-    ) -> Iterator[Event]:
+    ) -> Generator[Event, None, None]:
         return self._each(self._client.events(start=start, kinds=kinds, follow=follow))
 
-    def _each(self, source: AsyncGenerator[T, None]) -> Iterator[T]:
+    def _each(self, source: AsyncGenerator[T, None]) -> Generator[T, None, None]:
         """One after the other; what it holds is let go of when the iteration ends or is closed."""
 
         async def next_of() -> list[T]:
