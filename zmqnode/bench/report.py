@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from zmqnode.bench import floor
+from zmqnode.bench.handovers import Handovers
 from zmqnode.bench.rows import ROWS, Bar, Figure, Place, Row, Scale
 from zmqnode.errors import Invalid
 
@@ -72,8 +73,11 @@ async def measured(
         for run in range(1, runs + 1):
             floors.append(floor.measure(folder, floor_seconds, nodes))
             tell(f"run {run}/{runs}: floor {floors[-1]:.0f} heights/s")
+            shared: dict[str, Handovers] = {}
             for row in rows:
-                place = Place(folder=folder / row.name, nodes=nodes, scale=scale or Scale())
+                place = Place(
+                    folder=folder / row.name, nodes=nodes, scale=scale or Scale(), shared=shared
+                )
                 figure = await row.measure(place)
                 figures[row.name].append(figure)
                 tell(f"run {run}/{runs}: {row.name} {rounded(figure.value):g} {row.unit}")

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from zmqnode.bench.cluster import Cluster
+from zmqnode.bench.handovers import Handovers, hand_over
 from zmqnode.bench.load import Load, Window, targets_of
 from zmqnode.client import Client
 from zmqnode.errors import TimedOut
@@ -43,6 +44,7 @@ class Scale:
     live_blocks: int = 1_000  # Before the newcomer starts.
     memory_blocks: int = 100_000
     seeds: int = 100
+    handovers: int = 4  # On an idle network, and as many under load.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +54,7 @@ class Place:
     folder: Path  # Does not exist yet; on the disk that is measured.
     nodes: int
     scale: Scale
+    shared: dict[str, Handovers] = field(default_factory=dict)  # Of one run, between its rows.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -272,6 +275,20 @@ async def memory(place: Place) -> Figure:
         return Figure(value=float(size), details={"blocks": float(height)})
 
 
+def handover(
+    figure_of: Callable[[Handovers], Figure],
+) -> Callable[[Place], Awaitable[Figure]]:
+    """A figure of the run's handovers; the first of these rows plays them for all."""
+
+    async def measure(place: Place) -> Figure:
+        if "handover" not in place.shared:
+            cluster = Cluster(place.folder, nodes=place.nodes)
+            place.shared["handover"] = await hand_over(cluster, place.scale.handovers)
+        return figure_of(place.shared["handover"])
+
+    return measure
+
+
 async def seeds(place: Place) -> Figure:
     """Seeds of 20 heights the simulator runs in an hour, on one core."""
     report = run_seeds(0, place.scale.seeds - 1, heights=20, nodes=place.nodes)
@@ -308,6 +325,44 @@ ROWS: Final = (
         bar=Bar(at_least=True, fixed=2_500.0, floors=8.0),
         measure=operations(1),
         bars={"processor_us_per_op": Bar(at_least=False, fixed=180.0)},
+    ),
+    Row(
+        name="handover_missed_ballots",
+        unit="ballots",
+        bar=Bar(at_least=False),
+        measure=handover(
+            lambda found: Figure(
+                value=float(found.missed_ballots), details={"handovers": float(found.count)}
+            )
+        ),
+    ),
+    Row(
+        name="handover_extra_rounds",
+        unit="rounds",
+        bar=Bar(at_least=False),
+        measure=handover(lambda found: Figure(value=float(found.extra_rounds))),
+    ),
+    Row(
+        name="handover_lost_operations",
+        unit="operations",
+        bar=Bar(at_least=False),
+        measure=handover(
+            lambda found: Figure(
+                value=float(found.lost_operations),
+                details={"acknowledged": float(found.acknowledged)},
+            )
+        ),
+    ),
+    Row(
+        name="handover_seconds",
+        unit="s",
+        bar=Bar(at_least=False, fixed=2.0),
+        measure=handover(
+            lambda found: Figure(
+                value=found.slowest,
+                details={"idle": found.idle, "loaded": found.loaded},
+            )
+        ),
     ),
     Row(
         name="one_down_ratio",

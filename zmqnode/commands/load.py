@@ -138,8 +138,9 @@ class Load:
                     break
                 seal = await client.make(*self._operations(number, sent))
                 sent += 1
-                task = asyncio.create_task(self._submit(client, seal, gate))
+                task = asyncio.create_task(self._submit(client, seal))
                 tasks.add(task)
+                task.add_done_callback(lambda _: gate.release())
                 task.add_done_callback(tasks.discard)
             await asyncio.gather(*tasks)
 
@@ -151,7 +152,21 @@ class Load:
             for index in range(self.plan.seal_ops)
         ]
 
-    async def _submit(self, client: Client, seal: Seal, gate: asyncio.Semaphore) -> None:
+    async def send_alone(self, target: str, count: int) -> None:
+        """Beside all else: so many seals to one node alone, each committed before the next.
+
+        Raises:
+            Undecided: one of them was not committed.
+        """
+        async with Client(target, copies=1) as client:
+            for number in range(count):
+                seal = await client.make(*self._operations(-1, number))
+                await self._submit(client, seal)
+                if seal.hash not in self._acknowledged:
+                    text = f"seal {number + 1} of {count} was not committed"
+                    raise Undecided("undecided", text, seal=seal.hash.hex())
+
+    async def _submit(self, client: Client, seal: Seal) -> None:
         report, count, label = self.report, len(seal.operations), self.label
         report.sent += count
         began = time.monotonic()
@@ -163,8 +178,6 @@ class Load:
         except ZmqnodeError:
             report.refused += count
             return
-        finally:
-            gate.release()
         report.latencies_ms.append((time.monotonic() - began) * 1000)
         self._acknowledged[seal.hash] = (count, label)
         report.accepted += count
