@@ -39,7 +39,7 @@ from zmqnode.storage.memory import MemoryStore
 from zmqnode.storage.pages import Overlay, StateTree
 from zmqnode.storage.store import BlockRecord, Store
 
-STEPS_KEY: Final = b"steps:"  # + height: [height of the block with steps before, steps].
+STEPS_KEY: Final = b"steps:"  # + height: [height of the block with steps before, time, steps].
 STEPS_NEWEST_KEY: Final = b"steps.newest"  # The newest height with steps, packed.
 SYSTEM_RESULTS: Final = encode_results([OK])  # One in a block has effect.
 SUFFRAGES_KEY: Final = b"suffrages"  # [[first height, members]..] in order of height.
@@ -196,7 +196,9 @@ class Ledger:
             self.suffrages.append((effect.height + 2, result.authority.members))
             meta[SUFFRAGES_KEY] = _pack_suffrages(self.suffrages)
         if result.steps:
-            meta[_steps_key(effect.height)] = _pack_steps(self._steps_newest, result.steps)
+            meta[_steps_key(effect.height)] = _pack_steps(
+                self._steps_newest, result.value.time_ms, result.steps
+            )
             meta[STEPS_NEWEST_KEY] = pack(effect.height)
             self._steps_newest = effect.height
         self.store.put_block(
@@ -240,17 +242,17 @@ class Ledger:
     def steps(self, height: int) -> tuple[Step, ...]:
         """What a block did to handover sessions, in order; empty for most."""
         data = self.store.meta(_steps_key(height))
-        return () if data is None else _unpack_steps(height, data)[1]
+        return () if data is None else _unpack_steps(height, data)[2]
 
-    def steps_back(self) -> Iterator[tuple[Step, ...]]:
-        """What blocks did to handover sessions, the newest such block first; skips all others."""
+    def steps_back(self) -> Iterator[tuple[int, tuple[Step, ...]]]:
+        """Time of a block and what it did to handover sessions, the newest such block first."""
         height = self._steps_newest
         while height is not None:
             data = self.store.meta(_steps_key(height))
             if data is None:
                 raise Damaged(f"the store does not hold what block {height} did to handovers")
-            height, steps = _unpack_steps(height, data)
-            yield steps
+            height, time_ms, steps = _unpack_steps(height, data)
+            yield time_ms, steps
 
     def summary(self, height: int) -> BlockSummary:
         """What the core keeps of a block."""
@@ -387,17 +389,18 @@ def _steps_key(height: int) -> bytes:
     return STEPS_KEY + height.to_bytes(8, "big")
 
 
-def _pack_steps(before: int | None, steps: tuple[Step, ...]) -> bytes:
-    return pack([before, [[one.turn.value, one.epoch, to_wire(one.session)] for one in steps]])
+def _pack_steps(before: int | None, time_ms: int, steps: tuple[Step, ...]) -> bytes:
+    rows = [[one.turn.value, one.epoch, to_wire(one.session)] for one in steps]
+    return pack([before, time_ms, rows])
 
 
-def _unpack_steps(height: int, data: bytes) -> tuple[int | None, tuple[Step, ...]]:
-    before, rows = unpack(data)
+def _unpack_steps(height: int, data: bytes) -> tuple[int | None, int, tuple[Step, ...]]:
+    before, time_ms, rows = unpack(data)
     steps = tuple(
         Step(turn=Turn(turn), height=height, epoch=epoch, session=from_wire(Session, session))
         for turn, epoch, session in rows
     )
-    return before, steps
+    return before, time_ms, steps
 
 
 def _height(data: bytes) -> int:

@@ -38,12 +38,14 @@ class Waiter:
         route: where its answer goes.
         seal: waits for this seal, or None: ``met`` is asked at every change of height or state.
         accepted: whether acceptance into the pool already answers it.
+        late: whether it is answered as things stand when its time is over, instead of failing.
     """
 
     route: Route
     deadline_ms: int
     seal: Hash | None = None
     accepted: bool = False
+    late: bool = False
     met: Callable[[], bool] | None = None
     answer: Callable[[], object] | None = None
     bucket: int = field(default=0)

@@ -1,0 +1,100 @@
+"""What this copy knows at this moment, for the checks before a handover (runtime/preflight)."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from zmqnode.base.exchange import NodeState
+from zmqnode.base.handover import Cosign, Mode
+from zmqnode.base.keys import Address, PublicKey
+from zmqnode.core.kernel import Kernel
+from zmqnode.core.world import LIVE_MS
+from zmqnode.errors import Refused
+from zmqnode.runtime.preflight import Situation
+from zmqnode.runtime.standing import Standing
+
+
+def disk_free_bytes(folder: Path) -> int | None:
+    """Free space for the data folder; None if the system does not say."""
+    try:
+        return shutil.disk_usage(folder).free
+    except OSError:
+        return None
+
+
+def survey(
+    standing: Standing,
+    *,
+    mode: Mode,
+    folder: Path,
+    refusals: tuple[tuple[Address, str], ...],
+    cosigns: tuple[Cosign, ...] = (),
+    accept_halt_risk: bool = False,
+    when_synced: bool = False,
+) -> Situation:
+    """Everything the checks look at.
+
+    Raises:
+        Refused: ``wrong_state``, the node has only just begun.
+    """
+    machine, ledger = standing.driver.machine, standing.ledger
+    kernel = machine.kernel
+    if kernel is None:
+        raise Refused("wrong_state", "this copy is just starting", hint="ask again in a moment")
+    suffrage = ledger.suffrage(ledger.height + 1)
+    assert suffrage is not None
+    stats = standing.network.stats()
+    linked = frozenset(PublicKey(one.instance) for one in stats if one.linked)
+    handing = machine.parts.handing
+    view = handing.view
+    fault = kernel.fault
+    heard = _heard(kernel)
+    live = frozenset(
+        one.address for one in suffrage.members if kernel.members.live(one.instance, kernel.now_ms)
+    )
+    linked_addresses = {one.address for one in suffrage.members if one.instance in linked}
+    members = suffrage.by_instance
+    return Situation(
+        mode=mode,
+        address=standing.address,
+        identity=standing.identity,
+        instance=standing.signer.public,
+        url=standing.url,
+        network_id=standing.signer.domain.network_id,
+        authority=ledger.authority,
+        suffrage=suffrage,
+        context=kernel.context(
+            kernel.chain.tip.height + 1, max(kernel.chain.tip.time_ms + 1, kernel.clock_ms)
+        ),
+        state=kernel.state,
+        broken=None if fault is None else fault.cause,
+        following=handing.standing.looking_on(),
+        lag=max(0, standing.tip_known - standing.tip),
+        open=view is not None and view.side == "new" and view.outcome is None,
+        linked=linked,
+        calling=frozenset(PublicKey(one.instance) for one in stats if one.calling),
+        heard=heard,
+        live=live,
+        refusals=tuple(one for one in refusals if one[0] not in linked_addresses),
+        disk_free_bytes=disk_free_bytes(folder),
+        clock_offsets=tuple(
+            seen.clock_offset_ms
+            for instance, seen in kernel.members.instances.items()
+            if instance in members and instance in heard and instance != kernel.own
+        ),
+        cosigns=cosigns,
+        accept_halt_risk=accept_halt_risk,
+        when_synced=when_synced,
+    )
+
+
+def _heard(kernel: Kernel) -> dict[PublicKey, NodeState]:
+    """Instances whose own status came a moment ago."""
+    return {
+        instance: seen.state
+        for instance, seen in kernel.members.instances.items()
+        if seen.state is not None
+        and seen.status_ms is not None
+        and kernel.now_ms - seen.status_ms <= LIVE_MS
+    }
