@@ -33,15 +33,15 @@ def _keys(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def chain() -> Iterator[FakeChain]:
-    """A chain whose first member has its door open, on a loop in another thread."""
-    found = FakeChain(ports=loopback_ports(4))
+def node() -> Iterator[FakeNode]:
+    """The first member of a chain, its door open, on a loop in another thread."""
+    found = FakeNode(FakeChain(ports=loopback_ports(4)))
     ready: Future[Callable[[], object]] = Future()
 
     async def serve() -> None:
         over = asyncio.Event()
         loop = asyncio.get_running_loop()
-        async with served(FakeNode(found)):
+        async with served(found):
             ready.set_result(lambda: loop.call_soon_threadsafe(over.set))
             await over.wait()
 
@@ -53,6 +53,11 @@ def chain() -> Iterator[FakeChain]:
     thread.join(10)
 
 
+@pytest.fixture
+def chain(node: FakeNode) -> FakeChain:
+    return node.chain
+
+
 class Run:
     """A command at the chain's first member."""
 
@@ -62,7 +67,7 @@ class Run:
 
     def __call__(self, *words: str, target: bool = True) -> tuple[int, str, str]:
         named = ["-t", self.chain.target(), "--sign", "env:TEST_IDENTITY"] if target else []
-        if words[1] in ("status", "history"):
+        if words[1] in ("status", "history", "info"):
             named = named[:2]
         code = main([*words, *named])
         return code, *self.capsys.readouterr()
@@ -255,6 +260,14 @@ def test_two_modes_are_usage(run: Run) -> None:
     for word in ("start", "handback", "preflight"):
         code, (answer,), _ = run.json("handover", word, "--takeover", "--forced")
         assert (code, answer["error"]["code"]) == (2, "usage")
+
+
+def test_node_info_shows_the_open_session(run: Run, node: FakeNode, played: Played) -> None:
+    node.handover = session("preflight", "shadow", waits_for="ready members")
+    code, out, _ = run("node", "info")
+    assert (code, "waits for ready members" in out) == (0, True)
+    _, (answer,), _ = run.json("node", "info")
+    assert (answer["handover"]["session"], answer["handover"]["seconds"]) == (ID, 0.2)
 
 
 # As on Mitum's page.

@@ -44,7 +44,7 @@ from zmqnode.client.nodes import Nodes
 from zmqnode.client.operating import Operating
 from zmqnode.client.submitting import Submitter, receipt_of, rounded
 from zmqnode.client.walking import SuffrageWalk, followed
-from zmqnode.client.wording import block_asked, hash_of, until_of, with_rtt
+from zmqnode.client.wording import block_asked, hash_of, in_seconds, until_of, with_rtt
 from zmqnode.config.target import Target, read_target
 from zmqnode.errors import (
     Invalid,
@@ -137,7 +137,8 @@ class Client(Operating):
         return self._checked(link, await link.told(InfoAsked(), timeout_ms))
 
     def _checked(self, link: NodeLink, body: dict[str, Any]) -> NodeInfo:
-        info = self._nodes.read(NodeInfo, body)
+        handover = in_seconds(body.get("handover"))
+        info = self._nodes.read(NodeInfo, {**body, "handover": handover})
         try:
             signed = parse_public(info.publickey) == link.publickey and node_info_verified(
                 body, parse_public(info.instance), verify

@@ -20,6 +20,7 @@ from zmqnode.client.answers import read
 from zmqnode.client.handover_answers import CosignInfo, Session
 from zmqnode.client.node_link import ANSWER_MARGIN_MS, NodeLink, monotonic_ms
 from zmqnode.client.nodes import NOT_YET, RETRY_MS
+from zmqnode.client.wording import in_seconds
 from zmqnode.config.document import read_text
 from zmqnode.errors import Invalid, Malformed, Refused, TimedOut, Undecided, ZmqnodeError
 
@@ -49,14 +50,6 @@ def session_of(row: object, link: NodeLink) -> Session | None:
         return read(Session, in_seconds(row))
     except Malformed as error:
         raise link.strange(str(error)) from None
-
-
-def in_seconds(row: object) -> object:
-    """Floats do not travel: a node tells milliseconds, people read seconds."""
-    if not isinstance(row, dict) or "seconds" in row:
-        return row
-    elapsed_ms = row.get("elapsed_ms")
-    return {**row, "seconds": elapsed_ms / 1000 if type(elapsed_ms) is int else None}
 
 
 class Follower:

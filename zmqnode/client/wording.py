@@ -16,6 +16,14 @@ def with_rtt(row: object) -> object:
     return row
 
 
+def in_seconds(row: object) -> object:
+    """A session's time likewise: a node tells ``elapsed_ms``, people read ``seconds``."""
+    if not isinstance(row, dict) or "seconds" in row:
+        return row
+    elapsed_ms = row.get("elapsed_ms")
+    return {**row, "seconds": elapsed_ms / 1000 if type(elapsed_ms) is int else None}
+
+
 def block_asked(which: int | str) -> BlockAsked:
     """A block by height, by hash (64 hex digits), or ``last``; raises Invalid ``usage``."""
     if which == "last":

@@ -215,7 +215,7 @@ def info_panel(info: NodeInfo) -> RenderableType:
     if info.split:
         rows.append(("split", info.split))
     if info.handover:
-        rows.append(("handover", info.handover))
+        rows.append(("handover", _handover(info.handover)))
     for name, value in rows:
         grid.add_row(name, view.text(value))
     members: list[dict[str, Any]] = [
@@ -229,6 +229,14 @@ def info_panel(info: NodeInfo) -> RenderableType:
         for member in suffrage.members
     ]
     return Group(grid, view.table(members))
+
+
+def _handover(told: dict[str, Any]) -> str:
+    from zmqnode.client import Session
+    from zmqnode.client.answers import read
+    from zmqnode.commands import handover_view
+
+    return handover_view.change_line(read(Session, told))
 
 
 def _ballot(info: NodeInfo) -> str | None:
