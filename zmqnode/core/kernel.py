@@ -1,8 +1,8 @@
 """What the parts of the machine share: time, effects, timers, the chain, the pool, the own vote.
 
 One step collects its effects here. Records come out before everything else of the step, so that one
-sync serves all that the step signs; the order of the others is the order in which they were asked
-for.
+sync serves all that the step signs; a commit comes out last, as the votes of the next height rest
+on records alone; the order of the others is the order in which they were asked for.
 """
 
 from __future__ import annotations
@@ -92,11 +92,17 @@ class Kernel:
         self._running: dict[tuple[Hash, Hash], None] = {}  # (parent, value) being executed.
         self._records: list[Effect] = []
         self._effects: list[Effect] = []
+        self._last: list[Effect] = []
 
     @property
     def clock_ms(self) -> int:
         """The wall clock."""
         return max(0, self.now_ms + self.clock_offset_ms)
+
+    @property
+    def silent(self) -> bool:
+        """Whether this step asked for nothing so far."""
+        return not (self._effects or self._records or self._last)
 
     @property
     def own(self) -> PublicKey:
@@ -119,6 +125,10 @@ class Kernel:
         """Ask for something, after the records of this step."""
         self._effects.append(effect)
 
+    def emit_last(self, effect: Effect) -> None:
+        """Ask for something after all else of this step: others need not wait for it."""
+        self._last.append(effect)
+
     def record(self, record: JournalRecord, *, sync: bool) -> None:
         """Remember something; with ``sync`` durable before anything of this step is sent."""
         self._records.append(Record(record=record, sync=sync))
@@ -135,9 +145,10 @@ class Kernel:
         self._running.pop((parent, value), None)
 
     def take_effects(self) -> list[Effect]:
-        """The effects of this step, records first; empties the lists."""
-        effects = self._records + self._effects if self._records else self._effects
-        self._records, self._effects = [], []
+        """The effects of this step, records first, commits last; empties the lists."""
+        effects = [*self._records, *self._effects, *self._last]
+        if effects:
+            self._records, self._effects, self._last = [], [], []
         return effects
 
     def bump(self, counter: str) -> None:

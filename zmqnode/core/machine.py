@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import assert_never
 
+from zmqnode.base.ballot import Ballot
 from zmqnode.base.block import Block
 from zmqnode.base.exchange import (
     BlocksAnswer,
@@ -98,6 +99,8 @@ class Machine:
         assert kernel is not None, "Booted comes first"
         kernel.now_ms = max(kernel.now_ms, now_ms)
         self._route(event)
+        if kernel.silent and _one_more_ballot(event) and kernel.state is NodeState.CONSENSUS:
+            return []  # It completed nothing, so it calls for no change of state.
         self.phases.settle()
         return kernel.take_effects()
 
@@ -303,7 +306,7 @@ class Machine:
         value, seals, init = self._content(event, vp)
         accepts = votes.at(vp.fact.round).accept if votes is not None else {}
         kernel.record(CertificateHeld(voteproof=vp), sync=False)
-        kernel.emit(
+        kernel.emit_last(
             Commit(
                 height=value.height,
                 parent=event.parent,
@@ -361,3 +364,7 @@ class Machine:
         assert kernel is not None
         cause = f"executing block {vp.fact.height} gave another result than the network's"
         kernel.break_down(cause, DIVERGED_WAY_OUT)
+
+
+def _one_more_ballot(event: Event) -> bool:
+    return type(event) is Heard and type(event.message) is Ballot
