@@ -72,7 +72,7 @@ def frame(
 
     Args:
         columns, lines: of the screen; lines None: as many as it takes, for text.
-        keys: whether the lower edge tells the keys.
+        keys: whether the lower edge tells the keys, and a pointer the focus.
     """
     picture = replace(picture, current=min(ui.node, len(picture.nodes) - 1))
     snapshot = picture.node.snapshot
@@ -98,7 +98,7 @@ def frame(
         )
         inner = ()
     else:
-        body, inner = _panels(picture, ui, columns, left, marks)
+        body, inner = _panels(picture, ui, columns, left, marks, pointer=keys)
         out += _greyed(body) if picture.old or ui.paused else body
     out.append(cornered(_bottom(ui, columns, inner, marks, keys=keys), *marks.corners[2:]))
     return Frame(tuple(out))
@@ -207,7 +207,7 @@ def _status(picture: Picture, ui: Ui, marks: Marks) -> Line:
     if picture.node.snapshot is None:
         return ((f" {marks.warning} no picture yet ", "warn"),)
     if ui.paused:
-        return ((f" {marks.along}{marks.along} held, {age} ", "warn"),)
+        return ((f" {marks.hold} held, {age} ", "warn"),)
     if picture.node.problem:
         return ((f" {marks.warning} reconnecting, {age} ", "warn"),)
     if picture.old:
@@ -250,7 +250,7 @@ def _keys(ui: Ui, columns: int) -> Line:
 
 
 def _panels(
-    picture: Picture, ui: Ui, columns: int, lines: int | None, marks: Marks
+    picture: Picture, ui: Ui, columns: int, lines: int | None, marks: Marks, *, pointer: bool
 ) -> tuple[list[Line], tuple[int, ...]]:
     names = ui.panels if ui.zoom is None else (ui.zoom,)
 
@@ -262,7 +262,7 @@ def _panels(
     above: tuple[int, ...] = ()
     for band in bands:
         below = borders(band)
-        out.append(_titled(picture, ui, columns, above, band, marks))
+        out.append(_titled(picture, ui.focus if pointer else "", columns, above, band, marks))
         parts = [drawn(place, place.lines) for place in band]
         tall = band[0].lines or 0
         for at in range(tall):
@@ -285,13 +285,13 @@ def _room(place: Place, ui: Ui, lines: int | None, marks: Marks) -> Room:
 
 
 def _titled(
-    picture: Picture, ui: Ui, columns: int, above: tuple[int, ...], band: Band, marks: Marks
+    picture: Picture, focus: str, columns: int, above: tuple[int, ...], band: Band, marks: Marks
 ) -> Line:
     titles = []
     for start, place in zip((0, *borders(band)), band, strict=True):
         panel = place.panel
         name = panel.name if panel.title is None else panel.title(picture)
-        focused = panel.name == ui.focus
+        focused = panel.name == focus
         pointer: Line = ((marks.pointer, "key"),) if focused else ((" ", ""),)
         line: Line = (
             *pointer,

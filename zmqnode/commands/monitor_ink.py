@@ -51,6 +51,7 @@ class Marks:
     todo: str
     pointer: str
     warning: str
+    hold: str
     more: str
     dot: str
     arrow: str
@@ -73,6 +74,7 @@ UNICODE: Final = Marks(
     todo="·",
     pointer="▸",
     warning="▲",
+    hold="‖",
     more="…",
     dot="·",
     arrow="→",
@@ -94,6 +96,7 @@ ASCII: Final = Marks(
     todo=".",
     pointer=">",
     warning="!",
+    hold="=",
     more="~",
     dot="-",
     arrow=">",

@@ -10,7 +10,6 @@ import asyncio
 import os
 import signal
 import sys
-import termios
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -31,6 +30,7 @@ from zmqnode.commands.monitor_watch import Watch
 
 FRAME_MS_MIN: Final = 50  # Between two redraws.
 AGE_MS: Final = 1_000  # Redraw at least so often: ages grow without news.
+NOTE_MS: Final = 6_000  # A note to the person stays so long, or until the next key.
 ESCAPE_MS: Final = 50  # An escape alone for so long was the Escape key.
 ASCII_TERMINALS: Final = ("dumb", "vt52", "vt100", "vt102", "vt220", "ansi")
 
@@ -135,7 +135,7 @@ class Screen:
             case "quit":
                 self.over = True
             case "save":
-                self.ui = replace(self.ui, note=self._save())
+                self._note(self._save())
             case "handover":
                 self._begin()
         assert action in ("", QUIT, SAVE, HANDOVER)
@@ -157,17 +157,25 @@ class Screen:
 
     def _begin(self) -> None:
         if self.hand_over is None or (self.task is not None and not self.task.done()):
-            self.ui = replace(self.ui, note="a handover is being begun already")
+            self._note("a handover is being begun already")
             return
-        self.ui = replace(self.ui, note="beginning the handover ..")
+        self._note("beginning the handover ..")
         self.task = asyncio.create_task(self._begun(self.hand_over(self.ui.node)))
 
     async def _begun(self, work: Coroutine[Any, Any, str]) -> None:
-        self.ui = replace(self.ui, note=await work, focus=self._focus_on_handover())
-        self.watch.changed.set()
+        self._note(await work)
 
-    def _focus_on_handover(self) -> str:
-        return "handover" if "handover" in self.ui.panels else self.ui.focus
+    def _note(self, text: str) -> None:
+        """Tell the person something, for a while."""
+
+        def over() -> None:
+            if self.ui.note == text:
+                self.ui = replace(self.ui, note="")
+                self.watch.changed.set()
+
+        self.ui = replace(self.ui, note=text)
+        self.watch.changed.set()
+        asyncio.get_running_loop().call_later(NOTE_MS / 1000, over)
 
     def _save(self) -> str:
         """The picture in three files; what to tell the person."""
@@ -191,12 +199,3 @@ class Screen:
 def can_draw() -> bool:
     """Whether stdout is a terminal on which pictures can follow one another."""
     return sys.stdout.isatty() and os.environ.get("TERM", "") not in ("", "dumb", "unknown")
-
-
-def is_ours(descriptor: int) -> bool:
-    """Whether the descriptor is a terminal whose mode can be read."""
-    try:
-        termios.tcgetattr(descriptor)
-    except termios.error:
-        return False
-    return True
