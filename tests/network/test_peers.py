@@ -446,6 +446,58 @@ def test_an_address_is_dialled_at_so_many_urls_only() -> None:
     asyncio.run(scene())
 
 
+def test_a_kept_url_does_not_give_way_to_others() -> None:
+    async def scene() -> None:
+        async with fleet("asas", "bsas") as nodes:
+            a, _ = nodes.start("asas", limits=NetworkLimits(links_per_address_max=3))
+            kept = ("bsas", "tcp://127.0.0.1:1")
+            a.keep([kept])
+            a.connect(*kept)
+            for port in range(2, 20):
+                a.connect("bsas", f"tcp://127.0.0.1:{port}")
+            assert kept in a.links()
+            assert len(a.links()) == 3
+
+    asyncio.run(scene())
+
+
+def test_urls_that_nobody_answers_at_and_nothing_names_are_let_go() -> None:
+    """Goal: copies that are gone for good leave no dialling behind. Method: five urls in one wait.
+
+    Kept, answered and called from stay; one named again stays for longer; the last goes.
+    """
+
+    async def scene() -> None:
+        async with fleet("asas", "bsas", "csas") as nodes:
+            a, heard_a = nodes.start("asas", limits=NetworkLimits(link_stale_ms=600))
+            b, _ = nodes.start("bsas")
+            c, _ = nodes.start("csas")
+            c.connect("asas", a.introduction.url)
+            await until(lambda: heard_a.callers)
+            kept, again, gone = (("bsas", f"tcp://127.0.0.1:{port}") for port in (1, 2, 3))
+            up = ("bsas", b.introduction.url)
+            calling = ("csas", c.introduction.url)
+            a.cut([], ["csas"])  # Our hello never arrives: it calls us, and we cannot reach it.
+            a.keep([kept])
+
+            def still_named(place: tuple[str, str]) -> bool:
+                a.connect(*place)
+                return True
+
+            await until(lambda: still_named(up) and bool(heard_a.ups))
+            for place in (kept, again, gone, calling):
+                a.connect(*place)
+            await until(lambda: still_named(again) and gone not in a.links())
+            assert set(a.links()) == {kept, again, up, calling}
+            await until(lambda: again not in a.links())
+            assert set(a.links()) == {kept, up, calling}
+            nodes.stop(b)
+            await until(lambda: up not in a.links())
+            assert set(a.links()) == {kept, calling}
+
+    asyncio.run(scene())
+
+
 def test_a_refused_hello_is_tried_again_later_and_later() -> None:
     async def scene() -> None:
         async with fleet("asas", "bsas") as nodes:

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from tests.fake_node import FakeChain
 from tests.runtime.local import lay_out, until
 from zmqnode.base.exchange import NodeState
+from zmqnode.base.suffrage import Suffrage
+from zmqnode.client import Client
 from zmqnode.config import Config
-from zmqnode.errors import Invalid, Refused
+from zmqnode.errors import Invalid, Refused, Unreachable
+from zmqnode.network.pressure import machine_bytes
 from zmqnode.runtime import Node
+from zmqnode.runtime.assembly import door_memory_bytes_max
+from zmqnode.runtime.dialling import Dialling
 from zmqnode.runtime.folder import bind
 
 
@@ -110,6 +119,74 @@ def test_a_single_node_is_a_network(tmp_path: Path) -> None:
             await until(lambda: node.standing.tip >= 5)
 
     asyncio.run(scene())
+
+
+def test_a_node_short_of_memory_closes_its_door_and_votes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Goal: the bound is switched on. Method: one that every process is over."""
+
+    async def scene() -> None:
+        folder = lay_out(tmp_path, nodes=1)[0]
+        monkeypatch.setattr("zmqnode.runtime.node.door_memory_bytes_max", lambda: 1)
+        async with Node(folder) as node:
+            await until(lambda: node._door.closed_because == "memory")
+            async with Client(str(folder)) as client:
+                with pytest.raises(Unreachable):
+                    await client.info()
+            tip = node.standing.tip
+            await until(lambda: node.standing.tip > tip + 1)
+        monkeypatch.undo()
+        async with Node(folder) as node, Client(str(folder)) as client:
+            assert (await client.info()).address == "n0sas"
+
+    asyncio.run(scene())
+
+
+@pytest.mark.parametrize(("machine_mib", "bound_mib"), [(64 * 1024, 16 * 1024), (1024, 512)])
+def test_the_door_may_hold_a_share_of_the_machine(
+    machine_mib: int, bound_mib: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert 2**28 < machine_bytes() < 2**50
+    monkeypatch.setattr("zmqnode.runtime.assembly.machine_bytes", lambda: machine_mib << 20)
+    assert door_memory_bytes_max() == bound_mib << 20
+
+
+def test_who_a_new_suffrage_names_is_dialled_and_kept() -> None:
+    """Goal: the copy that got the vote is found, and a hint that is no url harms nobody."""
+    chain = FakeChain()
+    network = Dialled()
+    ledger = SimpleNamespace(
+        suffrages=chain.suffrages, height=0, suffrage=lambda height: chain.suffrage_at(height)
+    )
+    dialling = Dialling(network, ledger, "tcp://127.0.0.1:4000")  # type: ignore[arg-type]
+    first = {(f"n{i}sas", f"tcp://127.0.0.1:{4000 + 3 * i}") for i in (1, 2, 3)}
+    assert network.kept == network.connected == first
+    moved = [replace(one, url="tcp://h:1") for one in chain.suffrage.members]
+    moved[3] = replace(moved[3], url="nonsense")
+    chain.suffrages.append((9, Suffrage(members=tuple(moved))))
+    ledger.height = 7
+    dialling.look()
+    added = {(f"n{i}sas", "tcp://h:1") for i in (0, 1, 2)}
+    assert network.kept == first | added, "who votes until 9 is still needed"
+    assert network.connected == first | added
+    network.connected.clear()
+    dialling.look()
+    assert network.connected == set(), "nothing new, nothing done"
+
+
+class Dialled:
+    """What a network was told."""
+
+    def __init__(self) -> None:
+        self.kept: set[tuple[str, str]] = set()
+        self.connected: set[tuple[str, str]] = set()
+
+    def keep(self, places: Iterable[tuple[str, str]]) -> None:
+        self.kept = set(places)
+
+    def connect(self, address: str, url: str) -> None:
+        self.connected.add((address, url))
 
 
 def test_a_copied_folder_signs_nothing_until_it_is_adopted(tmp_path: Path) -> None:

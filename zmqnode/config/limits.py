@@ -31,3 +31,7 @@ TIMEOUT_MAX_MS: Final = 24 * 3_600_000
 STANDBY_AFTER_MS: Final = 10_000
 STANDBY_AFTER_MIN_MS: Final = 1_000
 STANDBY_AFTER_MAX_MS: Final = 24 * 3_600_000
+
+# The client door closes while a node holds more memory than this; voting goes on.
+DOOR_MEMORY_PERCENT: Final = 25  # Of the machine's memory, or the container's.
+DOOR_MEMORY_BYTES_MIN: Final = 512 * 1024 * 1024  # A small machine closes no door over less.

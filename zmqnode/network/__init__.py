@@ -15,7 +15,8 @@ For the runtime::
         decode=codec.decode,                                  # None: messages are bytes
         check=None,
     )
-    network.connect("n1sas", "tcp://10.0.0.2:4000")           # kept up until disconnect(..)
+    network.connect("n1sas", "tcp://10.0.0.2:4000")           # until disconnect(..), or stale
+    network.keep([("n1sas", "tcp://10.0.0.2:4000")])          # never stale
     network.publish(Topic.VOTES, payload)                     # Topic.SEALS: all of a turn in one
     number = network.ask(instance, payload, 1000, on_answer)  # None: nothing was sent
     network.answer(route, payload); network.send(instance, payload)

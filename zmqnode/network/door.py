@@ -23,7 +23,7 @@ from zmqnode.network.contract import Endpoints, Wiring
 from zmqnode.network.curve import CurveKeys, Port
 from zmqnode.network.envelope import DoorKind, pack_header
 from zmqnode.network.gate import KIND_WRONG, Strike, TokenBucket
-from zmqnode.network.pressure import descriptors_used, raise_descriptor_limit, resident_bytes
+from zmqnode.network.pressure import descriptors_used, held_bytes, raise_descriptor_limit
 from zmqnode.network.router import GuardedRouter, Session
 from zmqnode.network.sockets import Address, set_common, set_listener
 
@@ -56,7 +56,8 @@ class ClientDoor:
     """The server side of client connections; made by ``PeerNetwork.open_door``.
 
     Args:
-        memory_bytes_max: close the door while the process holds more; None: no bound.
+        memory_bytes_max: close the door while the process holds more (mapped files not counted);
+            None: no bound.
     """
 
     def __init__(
@@ -195,7 +196,7 @@ class ClientDoor:
         if bound is not None:
             if self._router is None:
                 bound = bound * REOPEN_PERCENT // 100
-            if resident_bytes() > bound:
+            if held_bytes() > bound:
                 return "memory"
         return ""
 

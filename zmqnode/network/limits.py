@@ -64,6 +64,7 @@ class NetworkLimits:
     refused_retry_ms: int = 1000  # after a failed hello; doubled each time
     refused_retry_max_ms: int = 16_000
     links_per_address_max: int = 8  # urls of one address that are dialled at once
+    link_stale_ms: int = 600_000  # nobody answers at a url, and nothing names it: no more dialled
     silent_ms: int = 3000  # a connection without a byte (heartbeats!) this long is dead
     penalty_ms: int = 2000  # ZAP says "later" this long to a key that was cut
 

@@ -107,6 +107,7 @@ class Link:
         self._hello_until: int | None = None
         self._hello_ns = 0
         self.peer: PeerId | None = None
+        self.named_ms = now_ms()  # When somebody last answered here, or something named this url.
         self._asked: dict[int, _Asked] = {}
         self._next = 0
         self._expected: dict[tuple[Topic, bytes], int] = {}
@@ -266,6 +267,7 @@ class Link:
         peer, self.peer = self.peer, None
         asked, self._asked = self._asked, {}
         if peer is not None:
+            self.named_ms = now_ms()
             self._owner.link_down(self, peer)
         for one in asked.values():
             one.timer.cancel()

@@ -18,7 +18,7 @@ import zmq
 from zmqnode.base.keys import PrivateKey, PublicKey, curve_public
 from zmqnode.errors import Invalid, Refused
 from zmqnode.network.callers import Callers
-from zmqnode.network.connection import UNLISTED, GuardStats
+from zmqnode.network.connection import UNLISTED, GuardStats, now_ms
 from zmqnode.network.contract import (
     Endpoints,
     PeerHooks,
@@ -90,6 +90,7 @@ class PeerNetwork:
         self._listed: dict[str, PublicKey] = {}
         self._address_of_curve: dict[bytes, str] = {}
         self._links: dict[tuple[str, str], Link] = {}
+        self._kept: frozenset[tuple[str, str]] = frozenset()
         self._by_instance: dict[PublicKey, list[Link]] = {}
         self._closed = False
         self._door: ClientDoor | None = None
@@ -173,16 +174,20 @@ class PeerNetwork:
     # Links
 
     def connect(self, address: str, url: str, *, peers_port: int | None = None) -> None:
-        """Dial a listed address at a url; kept until ``disconnect``. Again is harmless.
+        """Dial a listed address at a url, until ``disconnect`` or it goes stale. Again: named anew.
 
         Urls come from hellos too, so their number per address is bounded: beyond it the oldest
-        link that is down gives way, or else the oldest.
+        link that is down and not kept (:meth:`keep`) gives way, or else the oldest that is down.
+        A link is stale when it was down for ``link_stale_ms``, is not kept and no live caller
+        names its url.
 
         Raises:
             Refused: ``not_authorised``, the address is not listed.
             Invalid: ``config_invalid``, the url is none.
         """
-        if (address, url) in self._links:
+        known = self._links.get((address, url))
+        if known is not None:
+            known.named_ms = now_ms()
             return
         identity = self._listed.get(address)
         if identity is None:
@@ -204,8 +209,25 @@ class PeerNetwork:
     def _make_room(self, address: str) -> None:
         same = [(key, link) for key, link in self._links.items() if key[0] == address]
         if len(same) >= self.wiring.limits.links_per_address_max:
-            (_, url), _ = next((one for one in same if one[1].peer is None), same[0])
-            self.disconnect(address, url)
+            # Up goes last, kept goes late; the sort is stable, so among equals the oldest goes.
+            same.sort(key=lambda one: (one[1].peer is not None, one[0] in self._kept))
+            self.disconnect(*same[0][0])
+
+    def keep(self, places: Iterable[tuple[str, str]]) -> None:
+        """These (address, url) are dialled for as long as it takes; replaces the ones before."""
+        self._kept = frozenset(places)
+
+    def _drop_stale(self, now: int) -> None:
+        """Disconnect what nobody answers at and nothing names; copies leave such urls behind."""
+        before = now - self.wiring.limits.link_stale_ms
+        for key, link in list(self._links.items()):
+            if link.peer is not None or link.named_ms > before or key in self._kept:
+                continue
+            calling = [(one.peer.address, one.url) for one in self._callers.live() if one.peer]
+            if key in calling:
+                link.named_ms = now
+            else:
+                self.disconnect(*key)
 
     def disconnect(self, address: str, url: str) -> None:
         """Give up a link, if it is there."""
@@ -373,6 +395,7 @@ class PeerNetwork:
     def _tick(self, now: int) -> None:
         for link in list(self._links.values()):
             link.tick(now)
+        self._drop_stale(now)
 
     def close(self) -> None:
         """Close every socket; the context is its owner's to terminate. Again is harmless."""

@@ -10,6 +10,7 @@ from typing import Final
 from zmqnode.network.limits import NetworkLimits
 
 CONNECTIONS_MIN: Final = 16  # below this a node could not even vote
+CONTAINER_LIMIT: Final = "/sys/fs/cgroup/memory.max"
 DESCRIPTORS_PER_CONNECTION: Final = 2  # libzmq's and the guard's duplicate
 
 
@@ -31,6 +32,23 @@ def connections_that_fit(limits: NetworkLimits, descriptors: int) -> int:
 def descriptors_used() -> int:
     """Open descriptors of this process."""
     return len(os.listdir("/proc/self/fd"))
+
+
+def held_bytes() -> int:
+    """Memory in RAM that this process cannot give back: without mapped files, such as the store."""
+    with open("/proc/self/statm", "rb") as file:
+        _, resident, shared = file.read().split()[:3]
+    return (int(resident) - int(shared)) * resource.getpagesize()
+
+
+def machine_bytes() -> int:
+    """Memory of this machine, or of the container if it may use less."""
+    most = os.sysconf("SC_PHYS_PAGES") * resource.getpagesize()
+    try:
+        with open(CONTAINER_LIMIT, encoding="ascii") as file:
+            return min(most, int(file.read()))
+    except (OSError, ValueError):  # No such group, or "max".
+        return most
 
 
 def resident_bytes() -> int:

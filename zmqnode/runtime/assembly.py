@@ -14,9 +14,11 @@ from zmqnode.base.keys import PrivateKey, public_text, verify
 from zmqnode.base.params import Params
 from zmqnode.config import Config
 from zmqnode.config.genesis import load_genesis
+from zmqnode.config.limits import DOOR_MEMORY_BYTES_MIN, DOOR_MEMORY_PERCENT
 from zmqnode.errors import Invalid
 from zmqnode.network import Endpoints, Introduction, PeerHooks, PeerNetwork
 from zmqnode.network.limits import KIB, NetworkLimits
+from zmqnode.network.pressure import machine_bytes
 from zmqnode.network.sockets import Context
 from zmqnode.runtime.ledger import Ledger
 
@@ -131,3 +133,9 @@ def _limits(params: Params, *, local: bool) -> NetworkLimits:
         seals_bytes_max=params.seal_bytes_max + SEALS_ROOM_BYTES,
         door_messages_rate=None if local else NetworkLimits().door_messages_rate,
     )
+
+
+def door_memory_bytes_max() -> int:
+    """How much memory this process may hold before its client door closes."""
+    share = machine_bytes() * DOOR_MEMORY_PERCENT // 100
+    return max(DOOR_MEMORY_BYTES_MIN, share)

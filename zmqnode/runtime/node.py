@@ -34,7 +34,8 @@ from zmqnode.errors import Damaged, ZmqnodeError
 from zmqnode.network import DoorRoute, PeerNetwork, new_context
 from zmqnode.network.gate import Strike
 from zmqnode.network.sockets import Context
-from zmqnode.runtime.assembly import Parts, open_network, read_parts
+from zmqnode.runtime.assembly import Parts, door_memory_bytes_max, open_network, read_parts
+from zmqnode.runtime.dialling import Dialling
 from zmqnode.runtime.driver import Driver
 from zmqnode.runtime.exchange import Exchange
 from zmqnode.runtime.feeds import Feeds
@@ -167,7 +168,8 @@ class Node:
         self._open_door(parts, signer, folder)
         if metrics is not None:
             metrics.begin(self.standing, self.exchange, self._door)
-        self._dial()
+        self.exchange.network = self._network
+        self._dialling = Dialling(self._network, self.ledger, config.url.url)
         folder.write_pid()
         self._running = True
         self.driver.start(Booted(recovery=self._recovery()))
@@ -190,7 +192,7 @@ class Node:
             faults=config.faults,
             stop=self.stop,
         )
-        self._door = self._network.open_door(self)
+        self._door = self._network.open_door(self, memory_bytes_max=door_memory_bytes_max())
         self.watch = Watch(self.standing)
         self.feeds = Feeds(self.standing, self._door, self.watch.picture, self._loop)
         self.queries = Queries(self.standing, self._door, self._loop.call_soon)
@@ -201,14 +203,6 @@ class Node:
         assert notebook is not None and folder is not None
         records, newest = notebook.recovered(self.ledger.height, folder.instance.public)
         return recovery_of(self.ledger, bound=folder.bound, records=records, watermark=newest)
-
-    def _dial(self) -> None:
-        """Dial every other member; who is not there yet is tried until it is."""
-        assert self._network is not None
-        self.exchange.network = self._network
-        for member in self.ledger.suffrages[-1][1].members:
-            if member.url != self.config.url.url:
-                self._network.connect(str(member.address), member.url)
 
     # Outside: what the driver hands on.
 
@@ -236,6 +230,7 @@ class Node:
 
     def committed(self, block: Block) -> None:
         """A block is the tip now."""
+        self._dialling.look()
         if self._metrics is not None:
             self._metrics.meter.committed(block)
         if self.watch is not None:
