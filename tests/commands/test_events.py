@@ -74,8 +74,8 @@ def test_people_read_lines(node: Standing) -> None:
     assert (code, err) == (0, "")
     block, operation = out.splitlines()
     assert block.startswith("2026-11-23T12:00:01.000Z       1  block      ")
-    assert block.endswith("  round 0 by n1sas, 1 operation")
-    assert operation.endswith("/0  delete: undone: no such key")
+    assert block.endswith(" round 0 by n1sas, 1 operation")
+    assert operation.endswith("/0 delete: undone: no such key")
 
 
 def test_a_follower_hears_what_comes_until_its_time_is_over(node: Standing) -> None:
@@ -136,7 +136,7 @@ def test_every_kind_has_its_line() -> None:
         "epoch_after": 1,
         "step": "committed",
     }
-    state = {"kind": "state", "state": "SYNCING", "previous": "CONSENSUS", "reason": "why"}
+    state = {"kind": "state", "state": "SYNCING", "previous": "CONSENSUS", "reason": "why\nnot"}
     evidence = {
         "kind": "evidence",
         "address": "n2sas",
@@ -157,8 +157,8 @@ def test_every_kind_has_its_line() -> None:
     lines = [event_line({**common, **one}) for one in (handover, state, evidence, operation)]
     head = "2026-11-23T12:00:01.000Z       7  "
     assert lines == [
-        f"{head}handover   5b1e9c0d2f7a4e61  planned of n0sas: committed, to epoch 1",
-        f"{head}state      CONSENSUS -> SYNCING: why",
+        f"{head}handover   5b1e9c0d2f7a4e61 planned of n0sas: committed, to epoch 1",
+        f"{head}state      CONSENSUS -> SYNCING: why not",
         f"{head}evidence   n2sas (epoch 3) signed two things as ACCEPT of round 1: Xmpu",
-        f"{head}operation  {'ab' * 8}/0  put: ok; stored key=k, size=3",
+        f"{head}operation  {'ab' * 8}/0 put: ok; stored key=k, size=3",
     ]

@@ -72,21 +72,21 @@ def event_line(event: dict[str, Any]) -> str:
     match event["kind"]:
         case "block":
             count = event["operations_count"]
-            text = f"{event['block_hash'][:16]}  round {event['round']} by {event['proposer']}"
+            text = f"{event['block_hash'][:16]} round {event['round']} by {event['proposer']}"
             text += f", {count} operation{'' if count == 1 else 's'}"
         case "operation":
             done = "ok" if event["ok"] else f"undone: {event['reason']}"
-            text = f"{event['seal'][:16]}/{event['index']}  {event['name']}: {done}"
+            text = f"{event['seal'][:16]}/{event['index']} {event['name']}: {done}"
             text += "".join(f"; {one['name']} {_data(one['data'])}" for one in event["events"])
         case "handover":
-            text = f"{event['session']}  {event['mode']} of {event['address']}: {event['step']}"
+            text = f"{event['session']} {event['mode']} of {event['address']}: {event['step']}"
             text += f", to epoch {event['epoch_after']}"
         case "state":
             text = f"{event['previous']} -> {event['state']}: {event['reason']}"
         case _:
             text = f"{event['address']} (epoch {event['epoch']}) signed two things as "
             text += f"{event['stage']} of round {event['round']}: {event['instance']}"
-    return f"{head}  {text}"
+    return f"{head}  {' '.join(text.split())}"  # Whatever an application says: one line.
 
 
 def _data(data: dict[str, Any]) -> str:

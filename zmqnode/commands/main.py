@@ -53,6 +53,7 @@ WORDS: Final = (
     Word(name="peers", help="The target's links to other copies.", lone=True),
     Word(name="monitor", help="A node, or a whole local network, live on the terminal.", lone=True),
     Word(name="events", help="What happens, one line each; a stream to resume.", lone=True),
+    Word(name="check", help="Whether a node is well; for monitoring systems.", lone=True),
     Word(name="wait", help="Wait for a height, a state, a seal."),
     Word(name="genesis", help="Assemble, show and verify a chain's beginning."),
     Word(name="key", help="Make keys, show, sign, verify."),
