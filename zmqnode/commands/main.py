@@ -59,9 +59,12 @@ WORDS: Final = (
     Word(name="key", help="Make keys, show, sign, verify."),
     Word(name="config", help="Check and show a node.yml."),
     Word(name="ctx", help="Names for targets."),
+    Word(name="service", help="Files that run a node under systemd or Docker."),
+    Word(name="dashboard", help="A Grafana dashboard and alert rules for a node's metrics."),
     Word(name="app", help="Start an application; check that it is deterministic."),
     Word(name="sim", help="Run the protocol in a seeded, faulty world."),
     Word(name="bench", help="Measure this machine against the goals.", lone=True),
+    Word(name="completion", help="Make the shell complete these words.", lone=True),
     Word(name="version", help="Versions of zmqnode and what it stands on.", lone=True),
 )
 
@@ -70,7 +73,7 @@ def build(word: str | None) -> typer.Typer:
     """The root app.
 
     Args:
-        word: the first word typed; only its file is imported. None: all are (shell completion).
+        word: the first word typed; only its file is imported. None: all are.
     """
     root = typer.Typer(
         name=NAME,
@@ -103,13 +106,18 @@ def main(words: Sequence[str] | None = None) -> int:
 
 
 def _invoke(typed: Sequence[str]) -> int:
-    completing = COMPLETE_VARIABLE in os.environ
-    first = next((word for word in typed if not word.startswith("-")), "")
-    root = build(None if completing else first)
+    words = _completed() if COMPLETE_VARIABLE in os.environ else typed
+    root = build(next((word for word in words if not word.startswith("-")), ""))
     # Typer answers with an exit code where a command raised typer.Exit, else with what the
     # command returned: nothing.
     code = root(args=list(typed), prog_name=NAME, standalone_mode=False)
     return code if isinstance(code, int) else 0
+
+
+def _completed() -> Sequence[str]:
+    """The words a shell asks about, as Typer's completion scripts hand them over."""
+    asked = os.environ.get("COMP_WORDS") or os.environ.get("_TYPER_COMPLETE_ARGS") or ""
+    return asked.split()[1:]
 
 
 def _add(root: typer.Typer, word: Word) -> None:
