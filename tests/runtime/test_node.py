@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 from collections.abc import Iterable
 from dataclasses import replace
@@ -22,7 +23,9 @@ from zmqnode.network.pressure import machine_bytes
 from zmqnode.runtime import Node
 from zmqnode.runtime.assembly import door_memory_bytes_max
 from zmqnode.runtime.dialling import Dialling
-from zmqnode.runtime.folder import bind
+from zmqnode.runtime.folder import DataFolder, bind
+from zmqnode.runtime.notebook import Notebook
+from zmqnode.storage.segments import HEADER_BYTES
 
 
 def test_four_nodes_agree_and_resume(tmp_path: Path) -> None:
@@ -213,6 +216,75 @@ def test_a_copied_folder_signs_nothing_until_it_is_adopted(tmp_path: Path) -> No
             await until(lambda: node.standing.tip > tip + 1)
 
     asyncio.run(scene())
+
+
+@pytest.mark.parametrize("how", ["missing", "empty", "no segment", "no record"])
+def test_a_folder_without_its_journal_signs_nothing_more(tmp_path: Path, how: str) -> None:
+    """Goal: forgotten votes are never given again. Method: a real folder, its journal taken away.
+
+    It says so at every start, also when the journal that the first one made is there.
+    """
+
+    async def scene() -> None:
+        folder = lay_out(tmp_path, nodes=1)[0]
+        async with Node(folder) as node:
+            await until(lambda: node.standing.tip >= 2)
+        journal = folder / "journal"
+        segments = sorted(journal.glob("*.journal"))
+        if how == "missing":
+            shutil.rmtree(journal)
+        elif how == "no record":
+            for path in segments:
+                size = path.stat().st_size
+                os.truncate(path, HEADER_BYTES)
+                os.truncate(path, size)
+        else:
+            for path in journal.iterdir() if how == "empty" else segments:
+                path.unlink()
+        for _ in range(2):
+            async with Node(folder) as node:
+                await until(lambda: node.standing.state is NodeState.BROKEN)
+                trouble = node.standing.broken
+                assert trouble is not None and "vote journal" in trouble.cause
+                assert "standby" in trouble.way_out
+                tip = node.standing.tip
+                await asyncio.sleep(0.3)
+                assert (node.standing.tip, node.standing.last_ballot) == (tip, None)
+                node.stop()
+                assert await node.stopped() == 10
+
+    asyncio.run(scene())
+
+
+def test_a_start_that_died_before_it_made_the_store_is_no_loss(tmp_path: Path) -> None:
+    """Goal: no false alarm. Method: what is there after each step of the first start."""
+
+    async def scene() -> None:
+        folder = lay_out(tmp_path, nodes=1)[0]
+        opened = DataFolder(folder)
+        assert not opened.votes_lost
+        opened.close()
+        Notebook(folder / "journal").close()
+        for _ in range(2):
+            async with Node(folder) as node:
+                await until(lambda: node.standing.tip >= 2)
+        assert not (folder / "votes.lost").exists()
+
+    asyncio.run(scene())
+
+
+def test_a_loss_is_of_the_instance_that_voted(tmp_path: Path) -> None:
+    """Goal: a spent key's lost votes do not bind its successor."""
+    folder = lay_out(tmp_path, nodes=1)[0]
+    (folder / "store").mkdir()
+    opened = DataFolder(folder)
+    assert opened.votes_lost
+    opened.replace_instance()
+    opened.close()
+    (folder / "store").rmdir()
+    again = DataFolder(folder)
+    assert not again.votes_lost
+    again.close()
 
 
 def test_a_missing_instance_key_is_never_made_again(tmp_path: Path) -> None:

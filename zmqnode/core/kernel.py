@@ -82,7 +82,8 @@ class Kernel:
         self.deadlines: dict[Timer, int] = {}
         self.fault: Fault | None = None
         self.committed_ms = now_ms  # When this node saw the tip committed.
-        self.bound = recovery.bound  # False: the folder was copied, nothing may be given away.
+        # False: the folder was copied, or has lost its votes; nothing may be given away.
+        self.bound = recovery.bound and not recovery.votes_lost
         self.signed: dict[int, int] = {}  # What this copy signed at the newest heights, by stage.
         self.signed_since = self.chain.tip.height + 1  # The first height it can speak for.
         self.ignored_ballots = 0

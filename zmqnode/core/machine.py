@@ -70,6 +70,10 @@ UNBOUND_WAY_OUT = (
     "this data folder was copied or moved: run `zmqnode node adopt DIR --old-copy-destroyed` "
     "if no other copy will ever run, or start with an empty folder as a standby"
 )
+LOST_WAY_OUT = (
+    "hand the vote over to a fresh instance: run an empty data folder as standby; "
+    "or restore the whole folder as it was at this node's last moment"
+)
 
 
 class Machine:
@@ -113,6 +117,8 @@ class Machine:
         kernel.publish_status()
         if not event.recovery.bound:
             kernel.break_down("the data folder is bound to another machine", UNBOUND_WAY_OUT)
+        elif event.recovery.votes_lost:
+            kernel.break_down("the data folder has lost its vote journal", LOST_WAY_OUT)
 
     def _route(self, event: Event) -> None:
         kernel = self.kernel

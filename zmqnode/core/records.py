@@ -127,6 +127,8 @@ class Recovery:
         authority: who votes and what is under way, after the tip; None: as the newest suffrage
             says, with nothing under way.
         bound: False when the data folder was copied or moved (DESIGN.md section 2): sign nothing.
+        votes_lost: True when the folder's vote journal is gone while its chain is there: what this
+            instance signed is not known, so it signs nothing more (D4, D6).
     """
 
     blocks: tuple[BlockSummary, ...]
@@ -136,3 +138,4 @@ class Recovery:
     nonce: Hash
     authority: Authority | None = None
     bound: bool = True
+    votes_lost: bool = False

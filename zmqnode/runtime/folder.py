@@ -18,9 +18,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from zmqnode.base.keys import PrivateKey, parse_private
+from zmqnode.base.keys import PrivateKey, parse_private, public_text
 from zmqnode.config.secret import read_secret_file, write_secret_file
 from zmqnode.errors import Damaged, Invalid, Refused
+from zmqnode.storage.segments import is_blank
 
 INSTANCE_FILE: Final = "instance.key"
 ADMIN_FILE: Final = "admin.key"
@@ -28,6 +29,7 @@ BINDING_FILE: Final = "instance.bound"
 NEXT_INSTANCE_FILE: Final = "instance.key.next"
 NEXT_BINDING_FILE: Final = "instance.bound.next"
 LOCK_FILE: Final = "lock"
+LOST_FILE: Final = "votes.lost"  # The public key of the instance whose journal is gone.
 PID_FILE: Final = "node.pid"
 JOURNAL_FOLDER: Final = "journal"
 STORE_FOLDER: Final = "store"
@@ -162,6 +164,7 @@ class DataFolder:
             self.close()
             raise
         self.bound = is_bound(path)
+        self.votes_lost = self._votes_lost()
 
     @property
     def journal(self) -> Path:
@@ -172,6 +175,25 @@ class DataFolder:
     def store(self) -> Path:
         """Where the store lies."""
         return self.path / STORE_FOLDER
+
+    def _votes_lost(self) -> bool:
+        """Whether this instance may have signed what its folder does not remember any more.
+
+        Asked before journal and store are opened. The journal is made before the store, so a store
+        without one has lost it. That is written down, since opening makes a new journal; it holds
+        for this key alone, and ends when the key is spent and replaced.
+        """
+        file, text = self.path / LOST_FILE, public_text(self.instance.public)
+        if file.exists() and file.read_text(encoding="utf-8").strip() == text:
+            return True
+        if not self.store.exists() or not is_blank(self.journal):
+            return False
+        with file.open("w", encoding="utf-8") as lost:
+            lost.write(f"{text}\n")
+            lost.flush()
+            os.fsync(lost.fileno())
+        _sync_folder(self.path)
+        return True
 
     def _locked(self) -> int:
         handle = os.open(self.path / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

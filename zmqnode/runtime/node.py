@@ -131,11 +131,11 @@ class Node:
         folder = self._folder = DataFolder(config.data)
         metrics = self._metrics = Metrics(config, self._loop) if config.metrics else None
         check = verify if metrics is None else metrics.meter.counting(verify)
+        self._notebook = Notebook(folder.journal)  # Before the store: see DataFolder.votes_lost.
         store = self._store = LmdbStore(
             folder.store, on_durable=self._durable, on_failure=self._store_failed
         )
         self.ledger = Ledger(store, parts.app, parts.genesis)
-        self._notebook = Notebook(folder.journal)
         domain = Domain(network_id=parts.genesis.network_id, genesis=self.ledger.genesis_hash)
         signer = Signer(folder.instance, domain)
         machine = Machine(
@@ -202,7 +202,13 @@ class Node:
         folder, notebook = self._folder, self._notebook
         assert notebook is not None and folder is not None
         records, newest = notebook.recovered(self.ledger.height, folder.instance.public)
-        return recovery_of(self.ledger, bound=folder.bound, records=records, watermark=newest)
+        return recovery_of(
+            self.ledger,
+            bound=folder.bound,
+            votes_lost=folder.votes_lost,
+            records=records,
+            watermark=newest,
+        )
 
     # Outside: what the driver hands on.
 

@@ -29,6 +29,7 @@ def recovery_of(
     ledger: Ledger,
     *,
     bound: bool,
+    votes_lost: bool = False,
     records: tuple[JournalRecord, ...] = (),
     watermark: Ballot | None = None,
 ) -> Recovery:
@@ -47,6 +48,7 @@ def recovery_of(
         nonce=Hash(os.urandom(32)),
         authority=ledger.authority,
         bound=bound,
+        votes_lost=votes_lost,
     )
 
 

@@ -39,6 +39,7 @@ from zmqnode.storage.files import Files
 from zmqnode.storage.segments import (
     HEADER_BYTES,
     RECORD_DATA_BYTES_MAX,
+    SUFFIX,
     Record,
     encode_record,
     header,
@@ -57,7 +58,6 @@ SPARES_MAX = 2
 WATERMARK_KIND = 0  # Of the journal's own records; callers have 1 to 255.
 ID_BYTES = 16
 
-_SUFFIX = ".journal"
 _SPARE = "spare"
 _NEW = "new"
 _HINT = (
@@ -92,8 +92,7 @@ class Journal:
             opening it is what the newest segment began with: a caller that finds something newer
             in `replay` must set it anew before it appends.
         next_sequence: the number the next record gets; the first is 0.
-        is_new: whether opening made it; a node that has an instance key or a store must refuse to
-            sign then, because its journal is gone.
+        is_new: whether opening made it (see :func:`zmqnode.storage.segments.is_blank`).
         synced_below: records with a lower sequence are on the disk.
     """
 
@@ -324,7 +323,7 @@ class Journal:
         self._prepared = handle
 
     def _path(self, number: int) -> Path:
-        return self._folder / f"{number:012d}{_SUFFIX}"
+        return self._folder / f"{number:012d}{SUFFIX}"
 
     # Reading.
 
@@ -366,7 +365,7 @@ class Journal:
         """The numbers of all segments; what was being made goes, files of others stay."""
         numbers = []
         for path in sorted(self._folder.iterdir()):
-            if path.suffix == _SUFFIX and path.stem.isdigit():
+            if path.suffix == SUFFIX and path.stem.isdigit():
                 numbers.append(int(path.stem))
             elif path.name.startswith(_SPARE) and len(self._spares) < SPARES_MAX:
                 self._spares.append(path)

@@ -26,9 +26,11 @@ from __future__ import annotations
 import struct
 import zlib
 from dataclasses import dataclass
+from pathlib import Path
 
 SEGMENT_MAGIC = b"zmqnode\x01"
 RECORD_MAGIC = b"\xa7zR\x1e"
+SUFFIX = ".journal"
 HEADER_BYTES = 64
 RECORD_HEAD_BYTES = 40
 RECORD_DATA_BYTES_MAX = 32 << 20
@@ -137,3 +139,20 @@ def latest_promise(content: bytes, start: int, seed: int) -> int | None:
             promise = max(promise or 0, sequence - unsynced)
         at = content.find(RECORD_MAGIC, at + 1)
     return promise
+
+
+def is_blank(folder: Path) -> bool:
+    """Whether a journal's folder is missing or holds no record at all, not even of its own.
+
+    Opening begins every journal with a record, so one that was ever in use is not blank. A folder
+    that holds a chain and a blank journal has lost what its instance signed.
+    """
+    for path in folder.glob(f"*{SUFFIX}"):
+        content = path.read_bytes()
+        found = read_header(content)
+        if found is None:
+            return False  # Damaged, which opening finds.
+        identity, number = found
+        if read_record(content, HEADER_BYTES, seed_of(identity, number)) is not None:
+            return False
+    return True
