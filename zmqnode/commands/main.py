@@ -65,6 +65,7 @@ WORDS: Final = (
     Word(name="sim", help="Run the protocol in a seeded, faulty world."),
     Word(name="bench", help="Measure this machine against the goals.", lone=True),
     Word(name="completion", help="Make the shell complete these words.", lone=True),
+    Word(name="debug", help="What to send to who shall help."),
     Word(name="version", help="Versions of zmqnode and what it stands on.", lone=True),
 )
 
