@@ -63,49 +63,63 @@ def _parse_size(text: str | None) -> tuple[int, int] | None:
     return int(found[1]), int(found[2])
 
 
+AllOption = Annotated[bool, typer.Option("--all", help="Every node of the testnet in use.")]
+OnceOption = Annotated[bool, typer.Option("--once", help="One picture as text, then end.")]
+PanelOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--panel",
+        metavar="NAME",
+        help="Only these: suffrage, height, blocks, ballots, handover, pool, peers, log.",
+    ),
+]
+IntervalOption = Annotated[
+    int | None,
+    typer.Option(
+        "--interval", metavar="TIME", parser=parse_time_ms, help="100ms to 10s; default 250ms."
+    ),
+]
+RecordOption = Annotated[
+    Path | None, typer.Option("--record", metavar="F", help="Write all that comes to a file.")
+]
+ReplayOption = Annotated[
+    Path | None, typer.Option("--replay", metavar="F", help="Play such a file; asks no node.")
+]
+SpeedOption = Annotated[
+    float, typer.Option("--speed", min=SPEED_MIN, max=SPEED_MAX, help="Of the replay.")
+]
+AtOption = Annotated[
+    int | None,
+    typer.Option(
+        "--at", metavar="TIME", parser=parse_time_ms, help="With --replay --once: the moment."
+    ),
+]
+AsciiOption = Annotated[bool, typer.Option("--ascii", help="No characters but ASCII.")]
+ControlOption = Annotated[bool, typer.Option("--control", help="H may start a handover.")]
+SvgOption = Annotated[
+    Path | None, typer.Option("--svg", metavar="FILE", help="With --once: a picture as SVG.")
+]
+SizeOption = Annotated[
+    str | None,
+    typer.Option("--size", metavar="CxL", help="Of a picture with --once: 100x30."),
+]
+
+
 @app.command("monitor")
 def monitor(
     target: TargetOption = None,
-    every: Annotated[bool, typer.Option("--all", help="Every node of the testnet in use.")] = False,
-    once: Annotated[bool, typer.Option("--once", help="One picture as text, then end.")] = False,
-    panels: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--panel",
-            metavar="NAME",
-            help="Only these: suffrage, height, blocks, ballots, handover, pool, peers, log.",
-        ),
-    ] = None,
-    interval_ms: Annotated[
-        int | None,
-        typer.Option(
-            "--interval", metavar="TIME", parser=parse_time_ms, help="100ms to 10s; default 250ms."
-        ),
-    ] = None,
-    record: Annotated[
-        Path | None, typer.Option("--record", metavar="F", help="Write all that comes to a file.")
-    ] = None,
-    replay: Annotated[
-        Path | None, typer.Option("--replay", metavar="F", help="Play such a file; asks no node.")
-    ] = None,
-    speed: Annotated[
-        float, typer.Option("--speed", min=SPEED_MIN, max=SPEED_MAX, help="Of the replay.")
-    ] = 1.0,
-    at_ms: Annotated[
-        int | None,
-        typer.Option(
-            "--at", metavar="TIME", parser=parse_time_ms, help="With --replay --once: the moment."
-        ),
-    ] = None,
-    ascii_only: Annotated[bool, typer.Option("--ascii", help="No characters but ASCII.")] = False,
-    control: Annotated[bool, typer.Option("--control", help="H may start a handover.")] = False,
-    svg: Annotated[
-        Path | None, typer.Option("--svg", metavar="FILE", help="With --once: a picture as SVG.")
-    ] = None,
-    size: Annotated[
-        str | None,
-        typer.Option("--size", metavar="CxL", help="Of a picture with --once: 100x30."),
-    ] = None,
+    every: AllOption = False,
+    once: OnceOption = False,
+    panels: PanelOption = None,
+    interval_ms: IntervalOption = None,
+    record: RecordOption = None,
+    replay: ReplayOption = None,
+    speed: SpeedOption = 1.0,
+    at_ms: AtOption = None,
+    ascii_only: AsciiOption = False,
+    control: ControlOption = False,
+    svg: SvgOption = None,
+    size: SizeOption = None,
     sign: SignOption = None,
     timeout_ms: TimeoutOption = None,
     as_json: JsonOption = False,
