@@ -10,7 +10,6 @@ import typer
 
 from zmqnode.commands import terminal
 from zmqnode.commands.asking import asking
-from zmqnode.commands.deadline import computing
 from zmqnode.commands.options import JsonOption, TargetOption, TimeoutOption
 from zmqnode.errors import TimedOut
 
@@ -43,6 +42,8 @@ def events(
     it, it begins with what comes, or at --from: first what is stored, then what comes, without a
     hole or a repetition, also over a restart of the node.
     """
+    from zmqnode.commands.deadline import computing  # Costs asyncio.
+
     with terminal.streaming(), asking(target, timeout_ms=timeout_ms) as client:
         try:
             with computing(timeout_ms, "the stream") if timeout_ms else nullcontext():
