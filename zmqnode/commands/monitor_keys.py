@@ -86,8 +86,8 @@ class KeyDecoder:
             return self._sequence(data)
         if first in SINGLE:
             return 1, SINGLE[first]
-        if first < 0x20:
-            return 1, ""
+        if first < 0x20 or 0x80 <= first < 0xC2 or first > 0xF4:
+            return 1, ""  # No key known here, or no first byte of a UTF-8 character.
         length = 1 if first < 0x80 else 2 if first < 0xE0 else 3 if first < 0xF0 else 4
         if len(data) < length:
             return 0, ""
