@@ -12,9 +12,11 @@ from zmqnode.base.genesis import Genesis, check_genesis
 from zmqnode.base.hashes import sha256
 from zmqnode.base.keys import PrivateKey, public_text, verify
 from zmqnode.base.params import Params
+from zmqnode.base.signing import Signer, Verify
 from zmqnode.config import Config
 from zmqnode.config.genesis import load_genesis
 from zmqnode.config.limits import DOOR_MEMORY_BYTES_MIN, DOOR_MEMORY_PERCENT
+from zmqnode.core.world import MachineConfig
 from zmqnode.errors import Invalid
 from zmqnode.network import Endpoints, Introduction, PeerHooks, PeerNetwork
 from zmqnode.network.limits import KIB, NetworkLimits
@@ -78,6 +80,21 @@ def read_parts(config: Config, app: App | str | None) -> Parts:
 
 def _load_app(config: Config, name: str | None) -> App:
     return load_app(name or config.app, [*config.app_path, config.file.parent, Path.cwd()])
+
+
+def machine_config(config: Config, parts: Parts, signer: Signer, check: Verify) -> MachineConfig:
+    """What the core is given at birth; ``signer`` is the instance's, bound to the chain."""
+    return MachineConfig(
+        address=config.address,
+        signer=signer,
+        params=parts.genesis.params,
+        domain=signer.domain,
+        verify=check,
+        identity=Signer(parts.identity, signer.domain),
+        consent_asks=config.handover_consent == "ask",
+        standby_after_ms=config.standby_after_ms if config.standby_auto else None,
+        url=config.url.url,
+    )
 
 
 def open_network(

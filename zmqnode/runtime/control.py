@@ -11,7 +11,6 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Final
 
-from zmqnode.base.handover_query import HandoverCommand
 from zmqnode.base.hashes import Hash
 from zmqnode.base.keys import public_text, verify
 from zmqnode.base.query import (
@@ -26,6 +25,7 @@ from zmqnode.base.query import (
     told,
 )
 from zmqnode.errors import Malformed, Refused
+from zmqnode.runtime.orders import Later, Orders
 from zmqnode.runtime.view import NodeView
 
 CHALLENGES_MAX: Final = 1_024  # Clients with an open challenge; the door has at most 512.
@@ -43,6 +43,7 @@ class Control:
 
     def __init__(self, view: NodeView) -> None:
         self.view = view
+        self.orders: Orders | None = None  # Set before the first request, where there are any.
         self._challenges: OrderedDict[bytes, _Challenge] = OrderedDict()
         self._muted: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
 
@@ -57,8 +58,12 @@ class Control:
             self._challenges.popitem(last=False)
         return Challenge(nonce=nonce)
 
-    def obey(self, client: bytes, asked: ControlAsked) -> Answer:
-        """Do what an entitled client asks; raises Refused ``not_authorised``, ``bad_argument``."""
+    def obey(self, client: bytes, asked: ControlAsked, later: Later) -> Answer | None:
+        """Do what an entitled client asks; None: the answer comes later.
+
+        Raises:
+            Refused: ``not_authorised``, ``bad_argument``; what a command is refused with.
+        """
         view = self.view
         given = self._challenges.pop(client, None)
         if given is None or given.nonce != asked.nonce or given.until_ms < view.clock_ms():
@@ -81,9 +86,9 @@ class Control:
             command = read_command(asked.command)
         except Malformed as error:
             raise Refused("bad_argument", f"no command: {error}") from None
-        return self._command(command)
+        return self._command(command, later)
 
-    def _command(self, command: Command) -> Answer:
+    def _command(self, command: Command, later: Later) -> Answer | None:
         match command:
             case StopCommand():
                 self.view.stop()
@@ -104,10 +109,9 @@ class Control:
                 self._cut(command)
                 return told({})
             case _:
-                return self._handover(command)
-
-    def _handover(self, command: HandoverCommand) -> Answer:
-        raise Refused("wrong_state", "this node hands nothing over yet")
+                if self.orders is None:
+                    raise Refused("wrong_state", "this node hands nothing over")
+                return self.orders.obey(command, later)
 
     def _cut(self, command: CutCommand) -> None:
         """One cut comes on top of those before it, until both sides are named empty: healed."""

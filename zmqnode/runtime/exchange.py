@@ -22,6 +22,7 @@ from zmqnode.base.exchange import (
     VotesAnswer,
     VotesWanted,
 )
+from zmqnode.base.handback import StartAnswer, StartWanted
 from zmqnode.base.handing import (
     ConsentAnswer,
     ConsentWanted,
@@ -52,11 +53,13 @@ from zmqnode.core.events import (
 from zmqnode.errors import Malformed, Refused
 from zmqnode.network import PeerId, PeerNetwork, PeerRoute, Topic
 from zmqnode.network.gate import Fault, Strike
+from zmqnode.network.link import OnAnswer
 from zmqnode.storage.store import Store
 
 ASK_TIMEOUT_MS: Final = 2000
 BLOCKS_ANSWER_BYTES: Final = 4 * 1024 * 1024  # One block more may come on top: still one answer.
 SEALS_MESSAGE_BYTES: Final = 512 * 1024
+REFUSED_MAX: Final = 256  # Hellos that failed, remembered.
 
 PUBLISHED = (Ballot, Proposal, Voteproof, Status, SealsAnnounced, Shadow)
 REQUESTS = (
@@ -90,11 +93,14 @@ class Exchange:
         self.gaps = 0
         self._checked: dict[Hash, None] = {}  # Seals that wait for the turn's end to be known.
         self._leaving: list[Seal] = []
+        self._refused: dict[tuple[str, str], str] = {}  # (address, url) -> code, the last word.
+        self.start_wanted: Callable[[PeerId, StartWanted, PeerRoute], None] | None = None
 
     # PeerHooks.
 
     def peer_up(self, peer: PeerId, url: str) -> None:
         """A link is up both ways."""
+        self._refused.pop((peer.address, url), None)
         self.log("info", f"connected to {peer.address} at {url}")
         address = Address(peer.address)
         self.post(PeerConnected(address=address, instance=peer.instance, url=url))
@@ -130,6 +136,10 @@ class Exchange:
         if isinstance(message, REQUESTS):
             self.post(Requested(source=peer.instance, route=route, request=message))
             return None
+        if isinstance(message, StartWanted):
+            if self.start_wanted is not None:
+                self.start_wanted(peer, message, route)
+            return None
         return Strike(fault=Fault.MALFORMED, detail=f"no request: {type(message).__name__}")
 
     def gap(self, peer: PeerId, topic: Topic, missed: int) -> None:
@@ -138,11 +148,32 @@ class Exchange:
 
     def refused(self, address: str, url: str, code: str) -> None:
         """A hello failed."""
+        self._refused[address, url] = code
+        if len(self._refused) > REFUSED_MAX:
+            del self._refused[next(iter(self._refused))]
         self.log("warning", f"the hello with {address} at {url} failed: {code}")
 
     def alarm(self, peer: PeerId, text: str) -> None:
         """A second copy of one instance."""
         self.log("error", f"alarm: {peer.address}: {text}")
+
+    # Other copies of this address, and what keeps members away.
+
+    def refusals(self) -> tuple[tuple[Address, str], ...]:
+        """Hellos that failed last: (address, code)."""
+        return tuple((Address(address), code) for (address, _), code in self._refused.items())
+
+    def ask_copy(
+        self, instance: PublicKey, wanted: StartWanted, within_ms: int, take: OnAnswer
+    ) -> bool:
+        """Ask another instance to start; ``take`` gets its StartAnswer, or None."""
+        assert self.network is not None
+        return self.network.ask(instance, encode(wanted), within_ms, take) is not None
+
+    def answer_start(self, route: PeerRoute, answer: bytes) -> None:
+        """The answer of an instance that was asked to."""
+        if self.network is not None:
+            self.network.answer(route, encode(StartAnswer(answer=answer)))
 
     # Seals.
 

@@ -241,6 +241,8 @@ class Ledger:
 
     def steps(self, height: int) -> tuple[Step, ...]:
         """What a block did to handover sessions, in order; empty for most."""
+        if self._steps_newest is None or height > self._steps_newest:
+            return ()
         data = self.store.meta(_steps_key(height))
         return () if data is None else _unpack_steps(height, data)[2]
 

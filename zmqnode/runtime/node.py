@@ -24,17 +24,23 @@ from zmqnode.core.effects import (
     EnterState,
     ReplaceKey,
     ReportEvidence,
+    ShowHandover,
     Stop,
 )
 from zmqnode.core.events import Booted, StopAsked
 from zmqnode.core.machine import Machine
 from zmqnode.core.records import Recovery
-from zmqnode.core.world import MachineConfig
 from zmqnode.errors import Damaged, ZmqnodeError
 from zmqnode.network import DoorRoute, PeerNetwork, new_context
 from zmqnode.network.gate import Strike
 from zmqnode.network.sockets import Context
-from zmqnode.runtime.assembly import Parts, door_memory_bytes_max, open_network, read_parts
+from zmqnode.runtime.assembly import (
+    Parts,
+    door_memory_bytes_max,
+    machine_config,
+    open_network,
+    read_parts,
+)
 from zmqnode.runtime.dialling import Dialling
 from zmqnode.runtime.driver import Driver
 from zmqnode.runtime.exchange import Exchange
@@ -44,6 +50,7 @@ from zmqnode.runtime.ledger import Ledger
 from zmqnode.runtime.logs import open_log, quiet_log
 from zmqnode.runtime.metering import Metrics
 from zmqnode.runtime.notebook import Notebook
+from zmqnode.runtime.obeying import open_handovers
 from zmqnode.runtime.queries import Queries
 from zmqnode.runtime.rebirth import recovery_of, replace_instance
 from zmqnode.runtime.showing import node_info
@@ -138,19 +145,7 @@ class Node:
         self.ledger = Ledger(store, parts.app, parts.genesis)
         domain = Domain(network_id=parts.genesis.network_id, genesis=self.ledger.genesis_hash)
         signer = Signer(folder.instance, domain)
-        machine = Machine(
-            MachineConfig(
-                address=config.address,
-                signer=signer,
-                params=parts.genesis.params,
-                domain=domain,
-                verify=check,
-                identity=Signer(parts.identity, domain),
-                consent_asks=config.handover_consent == "ask",
-                standby_after_ms=config.standby_after_ms if config.standby_auto else None,
-                url=config.url.url,
-            )
-        )
+        machine = Machine(machine_config(config, parts, signer, check))
         self.driver = Driver(machine, self._notebook, self.ledger, self, self._loop, self._crashed)
         self.exchange = Exchange(
             domain=domain,
@@ -197,6 +192,9 @@ class Node:
         self.feeds = Feeds(self.standing, self._door, self.watch.picture, self._loop)
         self.queries = Queries(self.standing, self._door, self._loop.call_soon)
         self.queries.feeds = self.feeds
+        self.handovers = open_handovers(
+            self.standing, self.queries, self.exchange, folder.path, self._log
+        )
 
     def _recovery(self) -> Recovery:
         folder, notebook = self._folder, self._notebook
@@ -229,6 +227,8 @@ class Node:
             case ReportEvidence(first=first):
                 self._log("warning", f"equivocation: {first}")
                 self.feeds.evidence(first)
+            case ShowHandover(session=view):
+                self.handovers.show(view)
             case ReplaceKey():
                 self._loop.call_soon(self._replace_key)  # Between turns.
             case Stop():
@@ -241,6 +241,7 @@ class Node:
             self._metrics.meter.committed(block)
         if self.watch is not None:
             self.watch.committed(block)
+        self.handovers.committed(self.ledger.steps(block.height))
         self.queries.committed(block)
 
     def turn_over(self) -> None:

@@ -12,7 +12,7 @@ checked again.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any, Final, Protocol, assert_never
 
@@ -22,7 +22,6 @@ from zmqnode.base.codec import encode
 from zmqnode.base.exchange import NodeState
 from zmqnode.base.feed import EventsFollowed, FeedCancelled, FeedRequest, StateFollowed
 from zmqnode.base.handover_query import (
-    CHANGES_ASKED_MAX,
     ChangesAsked,
     HandoversAsked,
     SessionAsked,
@@ -30,8 +29,6 @@ from zmqnode.base.handover_query import (
 from zmqnode.base.hashes import Hash
 from zmqnode.base.keys import public_text, verify
 from zmqnode.base.query import (
-    HEADERS_ASKED_MAX,
-    RAW_BLOCKS_BYTES_MAX,
     Accepted,
     Answer,
     BlockAsked,
@@ -45,7 +42,6 @@ from zmqnode.base.query import (
     InfoAsked,
     PeersAsked,
     QueryAsked,
-    RawBlocks,
     RawBlocksAsked,
     Request,
     SealAwaited,
@@ -62,14 +58,20 @@ from zmqnode.network.gate import Fault, Strike
 from zmqnode.runtime import showing
 from zmqnode.runtime.control import Control
 from zmqnode.runtime.feeds import Feeds
-from zmqnode.runtime.telling import Slices, Soon, Tellings, told_list
+from zmqnode.runtime.handovers import Handovers
+from zmqnode.runtime.listing import (
+    block_told,
+    changes_told,
+    headers_told,
+    raw_blocks,
+    stored_block,
+)
+from zmqnode.runtime.telling import Soon, Tellings
 from zmqnode.runtime.view import NodeView, StoredBlock
 from zmqnode.runtime.waiting import Route, Waiter, Waiters
 
 PROOF_KEYS_MAX: Final = 256
-BLOCKS_LISTED: Final = 20  # Without a first height.
 SYNCED_LAG_MAX: Final = 1
-HEADERS_SLICE: Final = 5  # Headers made in one slice; each reads up to five blocks.
 
 
 class Replies(Protocol):
@@ -86,6 +88,7 @@ class Queries:
         self.view = view
         self.waiters = Waiters()
         self.feeds: Feeds | None = None  # Of the node that has any; set before the first request.
+        self.handovers: Handovers | None = None  # As feeds.
         self._replies = replies
         self.tellings = Tellings(replies.answer, soon)
         self._control = Control(view)
@@ -150,17 +153,24 @@ class Queries:
     def changed(self) -> None:
         """State or height changed: whoever waited for that is answered."""
         for waiter in self.waiters.take_met():
-            assert waiter.answer is not None
-            try:
-                answer = waiter.answer()
-            except ZmqnodeError as error:
-                answer = failed(error)
-            self._send(waiter.route, answer)
+            self._answer_waiter(waiter)
 
     def tick(self, now_ms: int) -> None:
         """Answer those whose time is over; ``now_ms`` as ``view.clock_ms()``."""
         for waiter in self.waiters.take_expired(now_ms):
-            self._send(waiter.route, failed(_out_of_time(waiter)))
+            if waiter.late:
+                self._answer_waiter(waiter)
+            else:
+                self._send(waiter.route, failed(_out_of_time(waiter)))
+
+    def _answer_waiter(self, waiter: Waiter) -> None:
+        assert waiter.answer is not None
+        try:
+            answer = waiter.answer()
+        except ZmqnodeError as error:
+            answer = failed(error)
+        if answer is not None:  # Else it went elsewhere.
+            self._send(waiter.route, answer)
 
     def _send(self, route: Route, answer: Any) -> None:
         self._replies.answer(route, encode(answer))
@@ -186,21 +196,21 @@ class Queries:
             case PeersAsked():
                 return told({"peers": [showing.peer_row(one) for one in self.view.peers()]})
             case BlockAsked():
-                self.tellings.begin(route, self._block(request))
+                self.tellings.begin(route, block_told(self.view, self.schema, request))
             case HeadersAsked():
-                self.tellings.begin(route, self._headers(request))
+                self.tellings.begin(route, headers_told(self.view, request))
             case RawBlocksAsked():
-                return self._raw_blocks(request)
+                return raw_blocks(self.view, request)
             case ChallengeAsked():
                 return self._control.challenge(client)
             case ControlAsked():
-                return self._control.obey(client, request)
+                return self._control.obey(client, request, _Later(self, route))
             case StateFollowed() | EventsFollowed() | FeedCancelled():
                 return self._feed(client, route, request)
             case ChangesAsked():
-                self.tellings.begin(route, self._changes(request))
+                self.tellings.begin(route, changes_told(self.view, request))
             case SessionAsked() | HandoversAsked():
-                raise Refused("wrong_state", "this node shows no handovers yet")
+                return self._handover(route, request)
             case _:
                 assert_never(request)
         return None
@@ -209,6 +219,24 @@ class Queries:
         if self.feeds is None:
             raise Refused("wrong_state", "this node pushes nothing")
         return self.feeds.take(client, route, request)
+
+    @property
+    def control(self) -> Control:
+        """Who may change this node, and how."""
+        return self._control
+
+    def _handover(self, route: Route, request: SessionAsked | HandoversAsked) -> Answer | None:
+        shown = self.handovers
+        if shown is None:
+            raise Refused("wrong_state", "this node shows no handovers")
+        if isinstance(request, HandoversAsked):
+            return shown.history(request.address)
+        after = request.after
+        if after is None or shown.serial > after:
+            return shown.told()
+        met = lambda: shown.serial > after  # noqa: E731
+        _Later(self, route).until(met, shown.told, request.within_ms)
+        return None
 
     def _chain(self) -> dict[str, Any]:
         domain = self.view.signer.domain
@@ -236,46 +264,6 @@ class Queries:
             )
         return row
 
-    # Blocks.
-
-    def _block(self, asked: BlockAsked) -> Slices:
-        height = self.view.tip if asked.height is None else asked.height
-        if asked.hash is not None:
-            found = self.view.height_of(asked.hash)
-            if found is None:
-                raise _no_block(f"no block has the hash {asked.hash.hex()}", self.view.tip)
-            height = found
-        block, stored = self.view.block(height), self.view.stored(height)
-        if block is None or stored is None:
-            raise _no_block(f"there is no block {height} here", self.view.tip)
-        body = showing.whole_block(self.view, block, stored)
-        return told_list(body, "operations", showing.operations(block, self.schema))
-
-    def _headers(self, asked: HeadersAsked) -> Slices:
-        """At most ``HEADERS_ASKED_MAX`` from ``first`` on; the client asks for the rest."""
-        last = self.view.tip if asked.last is None else min(asked.last, self.view.tip)
-        first = max(0, last - BLOCKS_LISTED + 1) if asked.first is None else asked.first
-        heights = range(first, min(last, first + HEADERS_ASKED_MAX - 1) + 1)
-        rows = (showing.header(self.view, height, self._stored(height)) for height in heights)
-        return told_list({}, "blocks", rows, HEADERS_SLICE)
-
-    def _raw_blocks(self, asked: RawBlocksAsked) -> RawBlocks:
-        blocks: list[tuple[bytes, bytes, bytes]] = []
-        size = 0
-        for height in range(asked.first, min(asked.last, self.view.tip) + 1):
-            stored = self._stored(height)
-            size += len(stored.block) + len(stored.accept_vp) + len(stored.init_vp)
-            if blocks and size > RAW_BLOCKS_BYTES_MAX:
-                break
-            blocks.append((stored.block, stored.accept_vp, stored.init_vp))
-        return RawBlocks(first=asked.first, blocks=tuple(blocks))
-
-    def _stored(self, height: int) -> StoredBlock:
-        stored = self.view.stored(height)
-        if stored is None:
-            raise _no_block(f"there is no block {height} here", self.view.tip)
-        return stored
-
     # Queries of the application.
 
     def _query(self, route: Route, asked: QueryAsked) -> Answer | None:
@@ -296,7 +284,7 @@ class Queries:
     def _answer_query(self, asked: QueryAsked) -> Answer:
         view = self.view
         found = view.app.answer(asked.name, asked.arguments, view.read, view.scan)
-        stored = self._stored(view.tip)
+        stored = stored_block(view, view.tip)
         manifest, _, _ = showing.read_outline(stored.block)
         proof = None
         if asked.proof and not found.scanned:
@@ -323,7 +311,7 @@ class Queries:
             )
         view = self.view
         manifest, _, _ = showing.read_outline(stored.block)
-        genesis, _, _ = showing.read_outline(self._stored(0).block)
+        genesis, _, _ = showing.read_outline(stored_block(view, 0).block)
         return {
             "manifest": encode(manifest),
             "accept_voteproof": stored.accept_vp,
@@ -331,12 +319,6 @@ class Queries:
             "suffrage": showing.member_rows(view.suffrage(max(1, view.tip))),
             "keys": [[key, view.read(key), view.prove(key).to_wire()] for key in keys],
         }
-
-    def _changes(self, asked: ChangesAsked) -> Slices:
-        """Blocks that decided another suffrage: what proves it to who knows the one before."""
-        heights = self.view.suffrage_changes(asked.after, CHANGES_ASKED_MAX)
-        rows = (showing.change(self.view, height, self._stored(height)) for height in heights)
-        return told_list({}, "changes", rows, 1)
 
     # What waits.
 
@@ -435,8 +417,22 @@ class Queries:
         )
 
 
-def _no_block(message: str, tip: int) -> Refused:
-    return Refused("not_found", message, hint=f"the newest block here is {tip}", height=tip)
+class _Later:
+    """How a command's answer gets to its client later (orders.Later)."""
+
+    def __init__(self, queries: Queries, route: Route) -> None:
+        self._queries = queries
+        self._route = route
+
+    def until(self, met: Callable[[], bool], answer: Callable[[], Answer], within_ms: int) -> None:
+        deadline_ms = self._queries.view.clock_ms() + within_ms
+        waiter = Waiter(
+            route=self._route, deadline_ms=deadline_ms, met=met, answer=answer, late=True
+        )
+        self._queries._wait(waiter)
+
+    def reply(self, answer: Answer) -> None:
+        self._queries._send(self._route, answer)
 
 
 def _out_of_time(waiter: Waiter) -> ZmqnodeError:

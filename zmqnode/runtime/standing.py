@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from zmqnode.app import App
 from zmqnode.base.ballot import Ballot
@@ -23,6 +23,9 @@ from zmqnode.network import PeerNetwork
 from zmqnode.runtime.driver import Driver
 from zmqnode.runtime.ledger import Ledger
 from zmqnode.runtime.view import PeerRow, PoolCount, StoredBlock, Trouble
+
+if TYPE_CHECKING:
+    from zmqnode.runtime.handovers import Handovers
 
 
 class Standing:
@@ -57,6 +60,7 @@ class Standing:
         self._stop = stop
         self._ignored = 0  # By instances of this process before this one.
         self._evidence = 0
+        self.handovers: Handovers | None = None  # Set before the first request.
 
     def become(self, signer: Signs, *, ignored: int, evidence: int) -> None:
         """This node is another instance of its address now; what it counted stays counted."""
@@ -107,7 +111,7 @@ class Standing:
 
     @property
     def handover(self) -> dict[str, Any] | None:
-        return None
+        return None if self.handovers is None else self.handovers.open_row()
 
     @property
     def split(self) -> Mapping[Hash, tuple[Address, ...]]:
