@@ -158,8 +158,10 @@ class HandoverWatch:
             message = f"n{node.index} lives and lets itself be taken over"
             raise Violation("veto", attempt.height, message)
 
-    def replaces(self, node: SimNode) -> None:
+    def replaces(self, node: SimNode, life: int) -> None:
         """A copy is about to delete its key."""
+        if life != node.life or node.machine is None:
+            return
         own, height = node.identity, node.disk.height
         if not self._cluster.checkers.epochs.spent(own.address, own.instance, height):
             raise Violation("rekey", height, f"n{node.index} deletes a key that may vote")
@@ -167,8 +169,10 @@ class HandoverWatch:
 
     # What copies show.
 
-    def shown(self, node: SimNode, view: SessionView) -> None:
+    def shown(self, node: SimNode, life: int, view: SessionView) -> None:
         """A copy says where its session stands: no other than the chain does."""
+        if life != node.life or node.machine is None:
+            return
         self._views[node.index] = (node.life, view)
         if view.outcome is None:
             return

@@ -439,12 +439,12 @@ class SimNode:
         self.cluster.note(self, b"handover", words.encode())
         if self.cluster.transcript.tell is not None:
             self.cluster.tell(self, f"handover: {words}, waits for {view.waits_for}; {view.error}")
-        if self.honest:
-            self.cluster.watch.shown(self, view)
+        if self.honest:  # Judged once the step's effects are done, its commit among them.
+            self.cluster.timeline.after(0, self.cluster.watch.shown, self, self.life, view)
 
     def _replace_key(self, effect: ask.ReplaceKey) -> None:
         self.cluster.note(self, b"replace key", self.identity.instance)
         if self.honest:
-            self.cluster.watch.replaces(self)
+            self.cluster.timeline.after(0, self.cluster.watch.replaces, self, self.life)
         delay_us = self.cluster.random.randint(0, REKEY_MOST_US)
         self.cluster.timeline.after(delay_us, self.rekey, self.life)
