@@ -82,8 +82,11 @@ class Screen:
                     self.watch.changed.clear()
                     self._draw(live)
                     await asyncio.sleep(FRAME_MS_MIN / 1000)
+                    # Not wait_for: before Python 3.12 it may lose a cancellation that comes
+                    # together with what it waits for.
                     with suppress(TimeoutError):
-                        await asyncio.wait_for(self.watch.changed.wait(), AGE_MS / 1000)
+                        async with asyncio.timeout(AGE_MS / 1000):
+                            await self.watch.changed.wait()
         finally:
             loop.remove_signal_handler(signal.SIGWINCH)
             if self.task is not None:

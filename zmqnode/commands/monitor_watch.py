@@ -112,7 +112,8 @@ class Watch:
                 break
             self.changed.clear()
             try:
-                await asyncio.wait_for(self.changed.wait(), left)
+                async with asyncio.timeout(left):
+                    await self.changed.wait()
             except TimeoutError:
                 break
         if any(node.snapshot is not None for node in self._nodes):
