@@ -11,8 +11,8 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final
@@ -101,8 +101,8 @@ class Recording:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            self._file = path.open("r", encoding="utf-8", errors="strict")
-            head = json.loads(self._file.readline(LINE_BYTES_MAX))
+            with path.open("r", encoding="utf-8") as file:
+                head = json.loads(file.readline(LINE_BYTES_MAX))
             names = tuple(str(name) for name in head["nodes"])
             if head["kind"] != KIND or head["v"] != VERSION or not 1 <= len(names) <= NODES_MAX:
                 raise ValueError
@@ -116,12 +116,13 @@ class Recording:
             text = f"{path} is no recording of the monitor"
             raise Invalid("usage", text, hint=hint, file=str(path)) from None
 
-    def moments(self) -> Iterator[Moment]:
+    def moments(self) -> Generator[Moment, None, None]:
         """All lines, in order. A last line that was cut short ends the recording."""
         states: list[dict[str, Any]] = [{} for _ in self.names]
         number = 1
-        with self._file:
-            while line := self._file.readline(LINE_BYTES_MAX):
+        with self.path.open("r", encoding="utf-8") as file:
+            file.readline(LINE_BYTES_MAX)
+            while line := file.readline(LINE_BYTES_MAX):
                 number += 1
                 if not line.endswith("\n"):
                     return
@@ -170,20 +171,22 @@ class Player:
     def skip(self, seconds: float | None = None) -> None:
         """Put the picture of a moment there, counted from the begin; None: the last one."""
         first_ms = None
-        for moment in self._source.moments():
-            first_ms = moment.at_ms if first_ms is None else first_ms
-            if seconds is not None and moment.at_ms - first_ms > seconds * 1000:
-                break
-            self._show(moment)
+        with closing(self._source.moments()) as moments:
+            for moment in moments:
+                first_ms = moment.at_ms if first_ms is None else first_ms
+                if seconds is not None and moment.at_ms - first_ms > seconds * 1000:
+                    break
+                self._show(moment)
 
     async def play(self) -> None:
         """Everything in its time; the last picture stays."""
-        for moment in self._source.moments():
-            if self._from_ms:
-                gap_ms = min(GAP_MAX_MS, max(0, moment.at_ms - self._from_ms))
-                self._until_ms = moment.at_ms
-                await asyncio.sleep(gap_ms / 1000 / self._speed)
-            self._show(moment)
+        with closing(self._source.moments()) as moments:
+            for moment in moments:
+                if self._from_ms:
+                    gap_ms = min(GAP_MAX_MS, max(0, moment.at_ms - self._from_ms))
+                    self._until_ms = moment.at_ms
+                    await asyncio.sleep(gap_ms / 1000 / self._speed)
+                self._show(moment)
         self.over = True
         self._watch.source = "replay, at its end"
         self._watch.changed.set()
