@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.commands.at_door import Standing, standing
-from tests.commands.monitor_scenes import NOW_MS, many, picture, session, told
+from tests.commands.monitor_scenes import NOW_MS, SCENES, many, picture, session, told
 from tests.fake_node import FakeChain, FakeNode, loopback_ports, served
 from zmqnode.client import Client
 from zmqnode.commands import monitor_json
@@ -201,6 +201,18 @@ def test_a_recording_adds_up_and_ends_where_it_was_cut(tmp_path: Path) -> None:
     path.write_text(text.splitlines()[0] + '\n{"at_ms":1,"node":9,"set":{}}\n')
     with pytest.raises(Invalid, match=":2: this line cannot be read"):
         list(Recording(path).moments())
+
+
+@pytest.mark.parametrize("scene", SCENES)
+def test_what_is_recorded_is_read_back_as_it_was(scene: str, tmp_path: Path) -> None:
+    seen = SCENES[scene]()
+    with recording(tmp_path / "r", tuple(one.name for one in seen.nodes), 250) as recorder:
+        for index, one in enumerate(seen.nodes):
+            recorder.heard(NOW_MS, index, one)
+    read_back = [one.node for one in Recording(tmp_path / "r").moments()]
+    assert [(one.snapshot, one.problem, one.session) for one in read_back] == [
+        (one.snapshot, one.problem, one.session) for one in seen.nodes
+    ]
 
 
 def test_a_recording_has_a_greatest_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -60,10 +60,12 @@ def _reached(session: Mapping[str, Any]) -> tuple[str, ...]:
 def phases_of(session: Mapping[str, Any]) -> tuple[str, ...]:
     """All phases: those reached, then those to come in this mode."""
     reached = _reached(session)
-    coming = PHASES.get(str(session.get("mode")), PHASES["planned"])
-    if session.get("outcome") not in (None, "done"):
+    order = PHASES.get(str(session.get("mode")), PHASES["planned"])
+    if session.get("outcome") is not None:
         return reached
-    return (*reached, *(one for one in coming if one not in reached))
+    # A copy may see only some phases: those before the last one it saw will not come any more.
+    passed = max((order.index(one) for one in reached if one in order), default=-1)
+    return (*reached, *order[passed + 1 :])
 
 
 def _phases(session: Mapping[str, Any], room: Room) -> tuple[Line, ...]:
@@ -100,7 +102,10 @@ def _facts(session: Mapping[str, Any], room: Room) -> list[Line]:
         ),
         _share(session, "peers ready", "peers_ready", "peers_needed", room),
         _share(session, "shadow", "shadow_matches", "shadow_needed", room),
-        _pair("acts at", _of(session, "acts_height")),
+    ]
+    if session.get("acts_height") is not None:
+        parts.append(_pair("acts at", _of(session, "acts_height")))
+    parts += [
         _counted(session, "missed ballots", "missed_ballots"),
         _counted(session, "extra rounds", "extra_rounds"),
     ]
@@ -110,6 +115,7 @@ def _facts(session: Mapping[str, Any], room: Room) -> list[Line]:
         style = "good" if outcome == "done" else "bad"
         mark = marks.tick if outcome == "done" else marks.cross
         parts.insert(0, ((f"{mark} {said(outcome)}", style),))
+    parts = [part for part in parts if part]
     if session.get("waits_for"):
         parts.insert(1, (("waits for ", "dim"), (said(session["waits_for"]), "warn")))
     return parts
@@ -125,7 +131,10 @@ def _of(session: Mapping[str, Any], key: str) -> str:
 
 
 def _share(session: Mapping[str, Any], name: str, have: str, need: str, room: Room) -> Line:
+    """How many of how many; nothing where this copy cannot know."""
     got, needed = session.get(have), session.get(need)
+    if got is None and needed is None:
+        return ()
     enough = got is not None and needed is not None and got >= needed
     tick: tuple[Span, ...] = ((f" {room.marks.tick}", "good"),) if enough else ()
     return (*_pair(name, f"{_of(session, have)}/{_of(session, need)}"), *tick)
@@ -133,6 +142,8 @@ def _share(session: Mapping[str, Any], name: str, have: str, need: str, room: Ro
 
 def _counted(session: Mapping[str, Any], name: str, key: str) -> Line:
     value = session.get(key)
+    if value is None:
+        return ()
     return _pair(name, _of(session, key), "warn" if value else "good" if value == 0 else "")
 
 

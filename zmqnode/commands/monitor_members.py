@@ -189,11 +189,29 @@ NODE_COLUMNS: Final = (
 
 def nodes(picture: Picture, marks: Marks) -> Listing:
     """One row for every node that is watched, a standby too; the shown one has a pointer."""
-    highest = max(
-        (one.snapshot.node.tip_height for one in picture.nodes if one.snapshot), default=0
+    entries = tuple(
+        _node(one, _height_before(picture, one), marks, here=one is picture.node)
+        for one in picture.nodes
     )
-    entries = tuple(_node(one, highest, marks, here=one is picture.node) for one in picture.nodes)
     return Listing(columns=NODE_COLUMNS, entries=entries, empty="no nodes")
+
+
+def _height_before(picture: Picture, one: NodePicture) -> int:
+    """The greatest height known anywhere when a node's snapshot was taken.
+
+    Snapshots come at different moments: one that is later and higher says nothing of a lag.
+    """
+    mine = one.snapshot
+    return max(
+        (
+            other.snapshot.node.tip_height
+            for other in picture.nodes
+            if mine is not None
+            and other.snapshot is not None
+            and other.snapshot.at_ms <= mine.at_ms
+        ),
+        default=0,
+    )
 
 
 def _node(one: NodePicture, highest: int, marks: Marks, *, here: bool) -> Entry:

@@ -67,7 +67,9 @@ def height(picture: Picture, room: Room) -> tuple[Line, ...]:
     if snapshot.rounds:
         now = max(0, snapshot.rounds - 1)
         leader = snapshot.leader
-        who = "this node" if leader == node.address else said(leader or "nobody")
+        who = (
+            "self" if leader == node.address and node.role == "active" else said(leader or "nobody")
+        )
         lines.append(
             spaced(
                 (

@@ -49,7 +49,9 @@ class Recorder:
         snapshot = {} if node.snapshot is None else node.snapshot.json()
         state = {**snapshot, "problem": node.problem, "session": node.session}
         last = self._last[index]
-        changed = {key: value for key, value in state.items() if last.get(key) != value}
+        changed = {
+            key: value for key, value in state.items() if key not in last or last[key] != value
+        }
         self._last[index] = state
         self._write({"at_ms": at_ms, "node": index, "set": changed})
 
