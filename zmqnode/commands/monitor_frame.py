@@ -280,7 +280,7 @@ def _room(place: Place, ui: Ui, lines: int | None, marks: Marks) -> Room:
         marks=marks,
         chosen=ui.row if focused else None,
         filter=ui.filter if focused else "",
-        whole=ui.zoom is not None,
+        whole=ui.zoom is not None or len(ui.panels) == 1,
     )
 
 
