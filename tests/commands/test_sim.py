@@ -66,6 +66,11 @@ def test_a_failing_seed_leaves_a_trace_that_fails_again(
         assert again[key] == failed[key]
 
 
+def test_a_run_counts_the_handovers_of_its_chains(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["sim", "run", "--seeds", "0..5", "--faults", "handover", "--json"]) == 0
+    assert answer(capsys)["handovers"] >= 5
+
+
 @pytest.mark.parametrize(
     ("words", "code"),
     [

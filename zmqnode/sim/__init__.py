@@ -11,8 +11,11 @@ What is modelled: every message by itself (delay, loss, reordering, duplication,
 both); the disk as an append-only journal whose unsynced tail may be lost, whole or in part, and a
 store that lags behind it; a crash before or after any effect of one node or of all; slow syncs and
 a slow application; clocks that are wrong or jump; members with names that betray (betrayals.py);
-clients that send again. The checkers (checkers.py) share no rules with the core: they count
-quorums, verify voteproofs and look at the simulated disks by themselves.
+clients that send again; standbys with disks and keys of their own, and operators who hand votes
+over, take them over, force, cancel and consent (stories.py, operators.py). The checkers
+(checkers.py, handover_watch.py) share no rules with the core: they count quorums, verify voteproofs
+and look at the simulated disks by themselves, and know who votes from a twin of the authority that
+reads the committed seals (epochs.py).
 
 What is not: bytes on a wire (base.codec has its own tests), the ZeroMQ sockets, real Ed25519 (a
 keyed hash stands in; traitors sign only with keys they own), damage in the middle of a journal.

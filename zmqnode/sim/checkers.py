@@ -72,6 +72,7 @@ class Checkers:
             place = (fact.height, fact.round, int(fact.stage))
             if place <= disk.newest:
                 raise Violation("backwards", fact.height, f"signed {fact} after {disk.newest}")
+            self._entitled(disk.own, record.ballot)
 
     def asked_enough(self, address: Address, answered: Iterable[PublicKey]) -> bool:
         """D6: whether q - 1 other addresses answered, with an instance that ever voted for them."""
@@ -112,12 +113,13 @@ class Checkers:
                 raise Violation("one-vote", fact.height, f"signed {known} and {fact}")
             return
         self.signed[key] = fact
-        self._entitled(own, ballot)
         self._fresh_ballot(own, disk, fact)
 
     def _entitled(self, own: PublicKey, ballot: Ballot) -> None:
         """Only who votes for an address signs, and never two copies of it for one height."""
         height, address = ballot.fact.height, ballot.address
+        if ballot.instance != own:
+            raise Violation("unentitled", height, f"{address} signed with another key than its own")
         first = self.voters.setdefault((address, height), own)
         if first != own:
             raise Violation("two-voters", height, f"two copies of {address} signed")
