@@ -56,7 +56,7 @@ def test_there_and_back_without_a_missed_ballot() -> None:
 
 
 def test_without_faults_every_drawn_handover_is_acknowledged() -> None:
-    """Goal: the checkers ``planned`` and ``missed`` are on. Method: seeds in which nothing fails."""
+    """Goal: ``planned`` and ``missed`` find nothing. Method: seeds in which nothing fails."""
     plans = [draw_plan(seed, faults=read_faults(("all",))) for seed in range(9, 200, 10)]
     plans = [plan for plan in plans if plan.askings]
     assert len(plans) > 4
