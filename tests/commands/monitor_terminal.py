@@ -60,14 +60,13 @@ class Terminal:
         self._size(slave, size)
         self.slave = slave
         self.mode = termios.tcgetattr(slave)
+        left_out = ("NO_COLOR", "COLUMNS", "LINES")
         environment = {
-            **{name: value for name, value in os.environ.items() if name != "NO_COLOR"},
+            **{name: value for name, value in os.environ.items() if name not in left_out},
             "TERM": "xterm-256color",
             "PYTHONUTF8": "1",
             **variables,
         }
-        for name in ("COLUMNS", "LINES"):
-            environment.pop(name, None)
 
         def own_terminal() -> None:
             os.setsid()

@@ -91,7 +91,7 @@ def test_keys_do_what_they_say_and_q_gives_the_terminal_back(tmp_path: Path) -> 
 
 
 def test_another_size_is_another_picture(tmp_path: Path) -> None:
-    with playing(tmp_path) as one:
+    with playing(tmp_path, variables={"COLUMNS": "200", "LINES": "9"}) as one:
         one.until("at its end")
         one.resize(60, 16)
         one.until(lambda: "8 log" not in one.text and "1 suffrage" in one.text)

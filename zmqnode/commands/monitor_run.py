@@ -199,7 +199,11 @@ async def _shown(asked: Asked, watch: Watch, hand_over: Callable[[int], object] 
         marks = marks_for(
             sys.stdout.encoding, os.environ.get("TERM", ""), ascii_only=asked.ascii_only
         )
-        console = Console(highlight=False, markup=False, emoji=False)
+        # The live screen has the size of its terminal, also when that changes.
+        variables = {
+            name: text for name, text in os.environ.items() if name not in ("COLUMNS", "LINES")
+        }
+        console = Console(highlight=False, markup=False, emoji=False, _environ=variables)
         screen = Screen(watch, console, marks, ui, hand_over=hand_over)  # type: ignore[arg-type]
         await screen.run()
 

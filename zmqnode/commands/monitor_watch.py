@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from zmqnode.client.feed_answers import Snapshot
 
 RETRY_MS: Final = 500
-RETRY_MAX_MS: Final = 5_000
+RETRY_MAX_MS: Final = 2_000
 STALE_INTERVALS: Final = 4  # So many pictures may be missing before the last one is old.
 
 OnHeard = Callable[[int, int, NodePicture], None]  # Unix ms, the node's index, its picture.
