@@ -26,7 +26,7 @@ def preflight_panel(preflight: Preflight) -> RenderableType:
     needed = f"{preflight.live_others} live, {preflight.q} needed (margin {preflight.margin})"
     grid.add_row("others", view.text(needed))
     rows = [
-        {"check": one.name, "status": SIGNS.get(one.status, one.status), "": _checked(one)}
+        {"check": one.name, "status": SIGNS.get(one.status, one.status), "finding": _checked(one)}
         for one in preflight.checks
     ]
     return Group(grid, view.table(rows))
@@ -88,7 +88,7 @@ def outcome(session: Session) -> str:
 def _of(count: int | None, needed: int | None, what: str) -> str | None:
     if count is None:
         return None
-    return f"{count} {what}" if needed is None else f"{count} of {needed} {what}"
+    return f"{count} {what}" if needed is None else f"{count} {what}, {needed} needed"
 
 
 def _height(height: int | None) -> str | None:
@@ -119,9 +119,9 @@ def _told(session: Session, phase: Phase) -> str:
     """What is worth knowing at this phase."""
     match phase.name:
         case "shadow":
-            return f": follows live, {_of(session.shadow_matches, session.shadow_needed, 'match')}"
+            return ": executes and signs every block, as yet without a vote"
         case "ready":
-            return f": {_of(session.peers_ready, session.peers_needed, 'members say so')}"
+            return f": {_of(session.peers_ready, session.peers_needed, 'members')} said so"
         case "acting" if session.acts_height is not None:
             return f": votes from height {session.acts_height}"
         case _:
