@@ -288,9 +288,9 @@ def test_raw_blocks_fill_one_answer(door: Door, monkeypatch: pytest.MonkeyPatch)
     assert answer.blocks[0][1:] == (b"", b"")
     assert answer.blocks[5][0] == door.node.chain.store.block(5)
     size = len(answer.blocks[1][0]) + len(answer.blocks[1][1]) + len(answer.blocks[1][2])
-    monkeypatch.setattr("zmqnode.runtime.queries.RAW_BLOCKS_BYTES_MAX", 2 * size)
+    monkeypatch.setattr("zmqnode.runtime.listing.RAW_BLOCKS_BYTES_MAX", 2 * size)
     assert len(door.ask(RawBlocksAsked(first=1, last=200)).blocks) == 2
-    monkeypatch.setattr("zmqnode.runtime.queries.RAW_BLOCKS_BYTES_MAX", 1)
+    monkeypatch.setattr("zmqnode.runtime.listing.RAW_BLOCKS_BYTES_MAX", 1)
     assert len(door.ask(RawBlocksAsked(first=1, last=200)).blocks) == 1
 
 

@@ -17,6 +17,7 @@ from typing import Final, Protocol
 
 from zmqnode.app import Unexecutable
 from zmqnode.base.block import Block
+from zmqnode.base.hashes import Hash
 from zmqnode.core.effects import Break, Commit, Effect, Execute, Record, Stop
 from zmqnode.core.events import (
     ClockRead,
@@ -273,6 +274,7 @@ class Driver:
                     value=running.effect.value.hash,
                     cause=error.message,
                     way_out=error.hint or UNEXECUTABLE_WAY_OUT,
+                    seal=Hash(error.seal),
                 )
             )
             self._slice_soon()

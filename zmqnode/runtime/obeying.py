@@ -55,12 +55,16 @@ class _ToCopy:
         self._exchange = exchange
         self._route = route
 
-    def until(self, met: Callable[[], bool], answer: Callable[[], Answer], within_ms: int) -> None:
+    def until(
+        self, met: Callable[[], bool], answer: Callable[[], Answer | None], within_ms: int
+    ) -> None:
         """As soon as ``met``, or when the time is over; it waits among the clients' requests."""
 
         def waited() -> None:
             try:
-                self.reply(answer())
+                found = answer()
+                if found is not None:
+                    self.reply(found)
             except ZmqnodeError as error:
                 self.reply(failed(error))
 

@@ -42,14 +42,18 @@ from zmqnode.runtime.survey import survey
 
 BLOCKS_READ_MAX: Final = 1_000  # With steps; a handover has four or so.
 BEGIN_MS: Final = 5_000  # The core answers in its next turn.
-HANDBACK_MS: Final = 5_000
+HANDBACK_MS: Final = 15_000  # The other copy may have to settle first.
+SETTLE_MS: Final = 4_000  # A new key is made, all links say hello anew, the first statuses come.
+SETTLING_CODES: Final = ("not_standby", "peers_unreachable", "old_unreachable", "not_caught_up")
 COSIGN_TTL_MS: Final = 1_800_000  # Files are carried from machine to machine meanwhile.
 
 
 class Later(Protocol):
     """How a command is answered that cannot be at once."""
 
-    def until(self, met: Callable[[], bool], answer: Callable[[], Answer], within_ms: int) -> None:
+    def until(
+        self, met: Callable[[], bool], answer: Callable[[], Answer | None], within_ms: int
+    ) -> None:
         """Answer as soon as ``met``, or as it stands when the time is over."""
 
     def reply(self, answer: Answer) -> None:
@@ -116,12 +120,20 @@ class Orders:
             when_synced=command.when_synced,
         )
 
-    def _start(self, command: StartCommand, later: Later) -> Answer | None:
+    def _start(self, command: StartCommand, later: Later, *, patient: bool = True) -> Answer | None:
         now = self._survey(command)
         checks = preflight(now)
-        for check in checks:
-            if check.status == "failed":
-                raise _refused(check, checks, now)
+        failing = next((check for check in checks if check.status == "failed"), None)
+        if failing is not None and patient and now.unsettled and failing.code in SETTLING_CODES:
+            # A copy that has just retired shall not be refused for being about to be ready.
+            later.until(
+                lambda: self._passes(command),
+                lambda: self._start(command, later, patient=False),
+                SETTLE_MS,
+            )
+            return None
+        if failing is not None:
+            raise _refused(failing, checks, now)
         before = self.shown.serial
         self._post(
             HandoverAsked(
@@ -148,6 +160,11 @@ class Orders:
 
         later.until(begun, answer, BEGIN_MS)
         return None
+
+    def _passes(self, command: StartCommand) -> bool:
+        if self.standing.driver.machine.kernel is None:
+            return False
+        return all(check.status != "failed" for check in preflight(self._survey(command)))
 
     def _cancel(self) -> Answer:
         """Ask for it; what becomes of it is the chain's to say, and shown as the session's end."""
@@ -222,7 +239,9 @@ class Orders:
 
     # The way back.
 
-    def _handback(self, command: HandbackCommand, later: Later) -> Answer | None:
+    def _handback(
+        self, command: HandbackCommand, later: Later, *, patient: bool = True
+    ) -> Answer | None:
         standing = self.standing
         voting = standing.suffrage(standing.tip + 1)
         own = None if voting is None else voting.by_address.get(standing.address)
@@ -232,6 +251,13 @@ class Orders:
                 f"this copy does not vote for {standing.address}: it has nothing to hand back",
                 hint="ask the voting copy; zmqnode suffrage list shows its url",
             )
+        if not self._copies() and patient:
+            later.until(
+                lambda: bool(self._copies()),
+                lambda: self._handback(command, later, patient=False),
+                SETTLE_MS,
+            )
+            return None
         copy, url = self._replaced_copy()
         wanted = StartWanted(
             command=StartCommand(
@@ -258,14 +284,18 @@ class Orders:
             for step in steps:
                 if step.session.new_instance == standing.signer.public:
                     urls.append(step.session.old_url)
-        copies = [
-            (PublicKey(one.instance), one.url)
-            for one in standing.network.stats()
-            if one.linked and one.address == standing.address
-        ]
+        copies = self._copies()
         if not copies:
             raise self._no_copy()
         return next((one for one in copies if one[1] in urls), copies[0])
+
+    def _copies(self) -> list[tuple[PublicKey, str]]:
+        """Other copies of this address that are linked."""
+        return [
+            (PublicKey(one.instance), one.url)
+            for one in self.standing.network.stats()
+            if one.linked and one.address == self.standing.address
+        ]
 
     def _no_copy(self) -> Refused:
         return Refused(

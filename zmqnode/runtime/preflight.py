@@ -46,6 +46,7 @@ class Situation:
         open: it has a part in a session that is not over.
         linked, calling: instances it reaches, instances that reach it.
         heard: instances whose own status is fresh; their states.
+        young: this machine is younger than statuses are apart: the first may be on their way.
         live: addresses whose voting instance gave a sign of life within 2 s, however it came here.
         refusals: hellos that failed last, (address, code), of who is not linked now.
         disk_free_bytes: None if nobody knows.
@@ -69,6 +70,7 @@ class Situation:
     linked: frozenset[PublicKey]
     calling: frozenset[PublicKey]
     heard: dict[PublicKey, NodeState]
+    young: bool
     live: frozenset[Address]
     refusals: tuple[tuple[Address, str], ...]
     disk_free_bytes: int | None
@@ -87,6 +89,11 @@ class Situation:
         """Live members other than this address."""
         others = self.suffrage.members
         return sum(1 for one in others if one.address in self.live and one.address != self.address)
+
+    @property
+    def unsettled(self) -> bool:
+        """Whether moments will tell more: a spent key is being replaced, or has just been."""
+        return self.young or (self.authority.is_used(self.instance) and self.broken is None)
 
     @property
     def possible(self) -> bool:
@@ -284,7 +291,8 @@ def _peers(now: Situation) -> Check:
         text = f"with {now.suffrage.n} members no quorum is left without {now.address}"
         return refusal("peers", "no_quorum", text, NO_QUORUM_HINT)
     both = now.linked & now.calling
-    reached = [one for one in counted if one.instance in both and one.instance in now.heard]
+    sure = both if now.young else both & now.heard.keys()
+    reached = [one for one in counted if one.instance in sure]
     text = f"{len(reached)} of {len(counted)} members reach it and are reached, {q} needed"
     if len(reached) >= q:
         return ok("peers", text)
@@ -305,11 +313,13 @@ def _old(now: Situation) -> Check:
         return ok("old", "there is no other copy to ask")
     state = now.heard.get(member.instance)
     if now.mode is Mode.PLANNED:
-        if state is None or member.instance not in now.linked:
+        silent = state is None and not now.young
+        if silent or member.instance not in now.linked:
             text = f"the voting copy of {now.address} at {member.url} is not reached"
             hint = "bring it back: zmqnode node run DIR; if it is dead, add --takeover"
             return refusal("old", "old_unreachable", text, hint)
-        return ok("old", f"the voting copy at {member.url} is {state.name}")
+        stands = "linked" if state is None else state.name
+        return ok("old", f"the voting copy at {member.url} is {stands}")
     if now.mode is Mode.TAKEOVER and state is NodeState.CONSENSUS:
         text = f"the voting copy at {member.url} is alive: it will veto"
         return warning("old", text, "zmqnode handover start, without --takeover, asks it")

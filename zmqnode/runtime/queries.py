@@ -424,7 +424,9 @@ class _Later:
         self._queries = queries
         self._route = route
 
-    def until(self, met: Callable[[], bool], answer: Callable[[], Answer], within_ms: int) -> None:
+    def until(
+        self, met: Callable[[], bool], answer: Callable[[], Answer | None], within_ms: int
+    ) -> None:
         deadline_ms = self._queries.view.clock_ms() + within_ms
         waiter = Waiter(
             route=self._route, deadline_ms=deadline_ms, met=met, answer=answer, late=True

@@ -75,6 +75,7 @@ def survey(
         linked=linked,
         calling=frozenset(PublicKey(one.instance) for one in stats if one.calling),
         heard=heard,
+        young=kernel.now_ms - kernel.members.born_ms <= LIVE_MS,
         live=live,
         refusals=tuple(one for one in refusals if one[0] not in linked_addresses),
         disk_free_bytes=disk_free_bytes(folder),

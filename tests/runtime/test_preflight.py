@@ -1,0 +1,232 @@
+"""What a handover is refused for before it begins, check by check, on real nodes."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.runtime.local import NETWORK, lay_out, standby_of, until
+from tests.runtime.test_handovers import PARAMS, client_of, five
+from zmqnode import Client
+from zmqnode.base.exchange import NodeState
+from zmqnode.base.genesis import Genesis, sign_entry
+from zmqnode.base.handover import Mode
+from zmqnode.base.keys import Address, PublicKey, parse_private
+from zmqnode.base.suffrage import Suffrage
+from zmqnode.client.handover_answers import Preflight
+from zmqnode.config.genesis import genesis_text, load_genesis
+from zmqnode.core.authority import Authority
+from zmqnode.errors import Refused
+from zmqnode.runtime import Node
+from zmqnode.runtime.preflight import Situation, preflight, preflight_row
+from zmqnode.runtime.survey import survey
+
+NAMES = [
+    *("network", "genesis", "params", "identity", "standby", "url", "synced", "disk", "clock"),
+    *("peers", "old", "margin", "open", "cosign"),
+]
+STRANGER = PublicKey(b"\7" * 32)
+
+
+def failed(found: Preflight) -> dict[str, str | None]:
+    """Failed checks and their codes; each has a hint that names a command."""
+    bad = [one for one in found.checks if one.status == "failed"]
+    assert all(one.hint and ("zmqnode " in one.hint or "df -h" in one.hint) for one in bad)
+    return {one.name: one.code for one in bad}
+
+
+async def refusal(client: Client, **options: Any) -> str:
+    """The code a start is refused with; it names all checks."""
+    with pytest.raises(Refused) as caught:
+        await client.handover_start(**options)
+    assert [one["name"] for one in caught.value.details["checks"]] == NAMES  # type: ignore[attr-defined]
+    return caught.value.code
+
+
+def test_checks_of_a_healthy_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Goal: all fine; then a full disk, the voting copy asked, and forced without co-signatures."""
+
+    async def scene() -> None:
+        async with five(tmp_path) as nodes:
+            old, new = nodes[0], nodes[-1]
+            async with client_of(new) as client, client_of(old) as voting:
+                found = await client.handover_preflight()
+                assert found.ok and [one.name for one in found.checks] == NAMES
+                assert all(one.code is None for one in found.checks)
+                assert (found.live_others, found.q, found.margin) == (3, 3, 0)
+                assert failed(await voting.handover_preflight())["standby"] == "already_active"
+                assert await refusal(voting) == "already_active"
+                forced = failed(await client.handover_preflight("forced"))
+                assert forced == {"cosign": "cosign_missing"}
+                usage = shutil.disk_usage(tmp_path)._replace(free=1 << 20)
+                monkeypatch.setattr("shutil.disk_usage", lambda path: usage)
+                assert failed(await client.handover_preflight()) == {"disk": "disk_low"}
+                assert await refusal(client) == "disk_low"
+                monkeypatch.undo()
+                assert (await client.handover_preflight()).ok
+
+    asyncio.run(scene())
+
+
+def test_members_that_cannot_reach_it(tmp_path: Path) -> None:
+    """Goal: two of four blocked: who is not reached is named; one gone: the margin is too small."""
+
+    async def scene() -> None:
+        async with five(tmp_path) as nodes:
+            new = nodes[-1]
+            network = new._network
+            assert network is not None
+            urls = [node.config.url.url for node in nodes[2:4]]
+            async with client_of(new) as client:
+                network.cut(urls, urls)
+                await until(lambda: "peers" in codes(new))
+                assert codes(new)["peers"] == "peers_unreachable"
+                assert await refusal(client) == "peers_unreachable"
+                network.cut((), ())
+                await until(lambda: codes(new) == {})
+                nodes[3].stop()
+                await nodes[3].stopped()
+                await until(lambda: codes(new) == {"margin": "margin_negative"})
+                assert await refusal(client) == "margin_negative"
+                session = await client.handover_start(accept_halt_risk=True)
+                assert session.outcome == "done"
+
+    asyncio.run(scene())
+
+
+def codes(node: Node, mode: Mode = Mode.PLANNED) -> dict[str, str | None]:
+    return failing(situation(node, mode))
+
+
+def situation(node: Node, mode: Mode = Mode.PLANNED) -> Situation:
+    refusals = node.exchange.refusals()
+    return survey(node.standing, mode=mode, folder=node.config.data, refusals=refusals)
+
+
+def failing(now: Situation) -> dict[str, str | None]:
+    return {one.name: one.code for one in preflight(now) if one.status == "failed"}
+
+
+def test_one_thing_wrong_at_a_time(tmp_path: Path) -> None:
+    """Goal: each check fails for its own reason alone, with the code of the contract."""
+
+    async def scene() -> None:
+        async with five(tmp_path) as nodes:
+            new = nodes[-1]
+            await until(lambda: codes(new) == {})
+            now = replace(situation(new), young=False)
+        member = now.member
+        assert member is not None
+        url = {"url": "same_url"}
+        assert failing(replace(now, url=member.url)) == url
+        assert failing(replace(now, following=False, lag=9)) == {"synced": "not_caught_up"}
+        assert failing(replace(now, following=False, lag=9, when_synced=True)) == {}
+        assert failing(replace(now, address=Address("x9sas")))["identity"] == "address_mismatch"
+        assert failing(replace(now, identity=STRANGER)) == {"identity": "identity_mismatch"}
+        assert failing(replace(now, open=True)) == {"open": "handover_open"}
+        assert failing(replace(now, broken="the disk")) == {"standby": "not_standby"}
+        gone = replace(now, heard={one: s for one, s in now.heard.items() if one != member.instance})
+        assert failing(gone) == {"old": "old_unreachable"}
+        assert failing(replace(gone, mode=Mode.TAKEOVER)) == {}
+        slow = replace(now, clock_offsets=(900, 900, 900))
+        assert failing(slow) == {}
+        assert [one.name for one in preflight(slow) if one.status == "warning"] == ["clock"]
+        dead = replace(gone, mode=Mode.TAKEOVER, live=frozenset([Address("n1sas")]))
+        dead = replace(dead, heard={}, linked=frozenset(list(dead.linked)[:0]))
+        assert failing(dead)["peers"] == "peers_unreachable"
+        one = now.suffrage.members[1]
+        alone = frozenset([one.instance])
+        left = replace(dead, linked=alone, calling=alone, heard={one.instance: NodeState.CONSENSUS})
+        assert failing(left)["peers"] == "no_quorum"
+        assert "node adopt" in str(preflight_row(left, preflight(left))["checks"])
+        two = Suffrage(members=now.suffrage.members[:2])
+        small = replace(gone, mode=Mode.TAKEOVER, suffrage=two, authority=Authority(members=two))
+        assert failing(small)["margin"] == "no_quorum"
+        for code, name in (
+            ("network_mismatch", "network"),
+            ("genesis_mismatch", "genesis"),
+            ("params_mismatch", "params"),
+        ):
+            said = tuple((Address(f"n{i}sas"), code) for i in range(1, 3))
+            assert failing(replace(now, refusals=said)) == {name: code}
+            assert failing(replace(now, refusals=said[:1])) == {}  # That one may be wrong itself.
+
+    asyncio.run(scene())
+
+
+@pytest.mark.parametrize("kind", ["network", "genesis", "params"])
+def test_a_copy_of_another_chain(tmp_path: Path, kind: str) -> None:
+    """Goal: another network-id, genesis or parameters: members refuse it, and it says which."""
+
+    async def scene() -> None:
+        folders = lay_out(tmp_path, params=PARAMS)
+        other = tmp_path / "other"
+        other.mkdir()
+        (other / "genesis.yml").write_text(genesis_text(changed(tmp_path, kind)))
+        stray = standby_of(folders[0], other / "n0b", 4)
+        if kind == "network":
+            text = (stray / "node.yml").read_text()
+            (stray / "node.yml").write_text(text.replace(NETWORK, "another"))
+        nodes = [Node(folder) for folder in [*folders, stray]]
+        for node in nodes:
+            await node.__aenter__()
+        try:
+            copy = nodes[-1]
+            await until(lambda: len(copy.exchange.refusals()) >= 3)
+            await until(lambda: not situation(copy).young)
+            async with client_of(copy) as client:
+                found = failed(await client.handover_preflight())
+                assert found[kind] == f"{kind}_mismatch"
+                assert await refusal(client) == f"{kind}_mismatch"
+        finally:
+            for node in nodes:
+                await node.__aexit__(None, None, None)
+
+    asyncio.run(scene())
+
+
+def changed(folder: Path, kind: str) -> Genesis:
+    """The genesis of the network with one thing changed."""
+    genesis = load_genesis(folder / "genesis.yml")
+    if kind == "params":
+        return replace(genesis, params=replace(genesis.params, empty_block_interval_ms=51))
+    if kind == "genesis":
+        return replace(genesis, data=b"\x90")
+    entries = tuple(
+        sign_entry(
+            address=one.address,
+            instance=one.instance,
+            url=one.url,
+            network_id="another",
+            key=parse_private((folder / f"n{index}" / "node.key").read_text().strip()),
+        )
+        for index, one in enumerate(genesis.entries)
+    )
+    return replace(genesis, network_id="another", entries=entries)
+
+
+def test_a_copy_that_is_behind(tmp_path: Path) -> None:
+    """Goal: refused while it catches up; with --when-synced it waits, and is done."""
+
+    async def scene() -> None:
+        async with five(tmp_path) as nodes:
+            new = nodes[-1]
+            async with client_of(new) as client:
+                network = new._network
+                assert network is not None
+                urls = [node.config.url.url for node in nodes[:4]]
+                network.cut(urls, urls)
+                tip = nodes[0].standing.tip
+                await until(lambda: nodes[0].standing.tip > tip + 20)
+                await until(lambda: not situation(new).young)
+                network.cut((), ())
+                session = await client.handover_start(when_synced=True)
+                assert session.outcome == "done"
+                assert session.phases[0].name in ("sync", "preflight")
+
+    asyncio.run(scene())
