@@ -319,14 +319,18 @@ class Cluster:
         """Whether the goal is reached by every honest node that can."""
         if not self.healed or not self.clients.idle or self.operators.busy:
             return
-        goal = self.plan.heights
-        if not self.plan.empty_block_interval_ms:
-            goal = max(self.checkers.chain, default=0)
+        goal = self._goal()
         for node in self.nodes:
             if node.honest and node.index not in self.power.gone and node.broken is None:
                 if node.machine is None or node.disk.height < goal:
                     return
         self._done = not self.watch.open()
+
+    def _goal(self) -> int:
+        """The height that all must reach; without empty blocks: what any of them has."""
+        if self.plan.empty_block_interval_ms:
+            return self.plan.heights
+        return max(self.checkers.chain, default=0)
 
     def _look_again(self) -> None:
         """Seals may expire and nodes may start without any commit."""
@@ -337,7 +341,7 @@ class Cluster:
         heights = [node.disk.height if node.machine else -1 for node in self.nodes]
         waiting = len(self.clients.open)
         unsettled = self.watch.open()
-        if unsettled and min(h for h in heights if h >= 0) >= self.plan.heights:
+        if unsettled and min(h for h in heights if h >= 0) >= self._goal():
             raise Violation("handover-bound", max(heights), "; ".join(unsettled))
         raise Violation(
             "progress",
