@@ -231,7 +231,7 @@ def test_a_handover_is_cancelled(tmp_path: Path) -> None:
 
 
 def test_a_misbehaving_copy_is_replaced_by_force(tmp_path: Path) -> None:
-    """Goal: f + 1 other members co-sign, no veto; fewer co-signatures are refused before it begins."""
+    """Goal: f + 1 other members co-sign, no veto; with fewer it does not begin."""
 
     async def scene() -> None:
         async with five(tmp_path) as nodes:

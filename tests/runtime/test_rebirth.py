@@ -128,7 +128,8 @@ def test_a_running_node_goes_on_with_another_key(tmp_path: Path) -> None:
             assert standby.standing.state is NodeState.SYNCING
             tip = standby.standing.tip
             await until(lambda: standby.standing.tip > tip + 2)
-            kernel = standby.driver and standby.driver.machine.kernel
+            assert standby.driver is not None
+            kernel = standby.driver.machine.kernel
             assert kernel is not None and kernel.own == own
             assert all(node.standing.state is NodeState.CONSENSUS for node in nodes[:-1])
         reopened = DataFolder(standby.config.data)

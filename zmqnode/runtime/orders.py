@@ -44,7 +44,10 @@ BLOCKS_READ_MAX: Final = 1_000  # With steps; a handover has four or so.
 BEGIN_MS: Final = 5_000  # The core answers in its next turn.
 HANDBACK_MS: Final = 15_000  # The other copy may have to settle first.
 SETTLE_MS: Final = 4_000  # A new key is made, all links say hello anew, the first statuses come.
-SETTLING_CODES: Final = ("not_standby", "peers_unreachable", "old_unreachable", "not_caught_up")
+SETTLING_CODES: Final = (
+    *("not_standby", "not_caught_up", "peers_unreachable", "old_unreachable"),
+    *("no_quorum", "margin_negative"),
+)
 COSIGN_TTL_MS: Final = 1_800_000  # Files are carried from machine to machine meanwhile.
 
 
