@@ -606,6 +606,79 @@ def test_a_seal_may_expire_while_its_value_is_executed(four: Members, node: Node
     assert commits(node.executes(value)) == [1]
 
 
+def test_a_value_found_valid_is_whole_in_its_next_round(four: Members, node: Node) -> None:
+    """A regression (simulator seed 33907). A node died while it executed a value after its own
+    DRAW, so nothing of the value was in its journal. Back again, it judged the value and drew (D7),
+    its seals expired, and the round that proposed it again found a value with holes.
+    """
+    node.wait(T_L)
+    seal = four.seal()
+    value = four.value(four.genesis, seals=[seal])
+    node.pool_seals(seal)
+    node.hear(four.proposal(1, 0, value))
+    assert any(isinstance(record, ExecutionBegun) for record in node.journal)
+    assert not any(isinstance(record, ValueHeld) for record in node.journal)
+    again = Node(four)
+    again.join(records=node.journal)
+    again.pool_seals(seal)
+    assert of(again.hear(four.proposal(1, 0, value)), Execute) == []
+    again.wait(90_000)  # Beyond seal_ttl_ms.
+    assert list(again.kernel.pool) == []
+    vp = four.init_vp(1, 0, value, (1, 2, 3))
+    # R6: the others left round 0 by its INIT VP.
+    effects = again.hear(vp, four.init_vp(1, 1, value, (1, 2, 3)))
+    effects += again.hear(four.proposal(2, 1, value, reasons=[vp], pr=0))
+    assert [one.value for one in of(effects, Execute)] == [value]
+    again.hear(four.accept_vp(1, 1, value, (1, 2, 3)))
+    assert commits(again.executes(value)) == [1]
+
+
+# Quarantine.
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_what_could_not_be_executed_is_not_proposed_again_until_it_expires(
+    four: Members, named: bool
+) -> None:
+    """Goal: one seal that fails here does not keep every block of this leader empty or failing."""
+    node = Node(four, me=2)  # Leads round 1 of height 1.
+    node.join()
+    bad, good, later = four.seal(), four.seal(), four.seal()
+    node.pool_seals(bad, good)
+    value = four.value(four.genesis, seals=[bad, good])
+    node.hear(four.proposal(1, 0, value))
+    failed = ExecutionFailed(
+        parent=value.parent,
+        value=value.hash,
+        cause="memory",
+        way_out="more",
+        seal=bad.hash if named else None,
+    )
+    node.step(failed)
+    node.pool_seals(later)
+    pool, chain = node.kernel.pool, node.kernel.chain
+    wanted = [good, later] if named else [later]
+    assert list(pool.choose(chain, node.clock_ms)) == wanted
+    assert (len(pool), pool.proposable) == (3, len(wanted))
+    assert pool.get(bad.hash) is bad, "others may propose it, and ask for it"
+    node.wait(90_000)
+    assert (len(pool), pool.proposable) == (0, 0)
+
+
+def test_a_quarantined_seal_that_others_execute_is_a_seal_like_any(
+    four: Members, node: Node
+) -> None:
+    seal = four.seal()
+    node.pool_seals(seal)
+    pool = node.kernel.pool
+    pool.quarantine([seal.hash, four.seal().hash])
+    assert (len(pool), pool.proposable) == (1, 0)
+    value = four.value(four.genesis, seals=[seal])
+    node.hear(four.proposal(1, 0, value), four.accept_vp(1, 0, value, (1, 2, 3)))
+    assert commits(node.executes(value)) == [1]
+    assert (len(pool), pool.proposable) == (0, 0)
+
+
 def test_execution_is_recorded_before_it_begins(four: Members, node: Node, value: Value) -> None:
     """D7: an append without a sync of its own."""
     effects = node.hear(four.proposal(1, 0, value))

@@ -122,12 +122,16 @@ class Executed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExecutionFailed:
-    """This machine could not execute a value (memory, recursion): the execution is void."""
+    """This machine could not execute a value (memory, recursion): the execution is void.
+
+    ``seal``: the one it failed in; None: not known, or of none.
+    """
 
     parent: Hash
     value: Hash
     cause: str
     way_out: str
+    seal: Hash | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,7 +20,7 @@ def has_work(kernel: Kernel, votes: HeightVotes) -> bool:
     if since_ms < kernel.params.block_interval_ms:
         return False
     empty_ms = kernel.params.empty_block_interval_ms
-    if votes.height == 1 or len(kernel.pool) or votes.work or kernel.wants_block():
+    if votes.height == 1 or kernel.pool.proposable or votes.work or kernel.wants_block():
         return True
     if empty_ms and since_ms >= empty_ms:
         return True

@@ -96,7 +96,7 @@ class Leading:
         if age_ms < params.block_interval_ms:
             return None
         empty_ms = params.empty_block_interval_ms
-        if len(kernel.pool) <= len(before.seals) and not (empty_ms and age_ms >= empty_ms):
+        if kernel.pool.proposable <= len(before.seals) and not (empty_ms and age_ms >= empty_ms):
             return None
         height = before.height + 1
         value = self.values.build(height, parent, before.seals, before.time_ms, authority)

@@ -359,6 +359,12 @@ class Machine:
         kernel = self.kernel
         assert kernel is not None
         kernel.executed(event.parent, event.value)
+        votes = self.consensus.votes
+        failed = votes.values.get(event.value) if votes is not None else None
+        if event.seal is not None:
+            kernel.pool.quarantine((event.seal,))
+        elif failed is not None:
+            kernel.pool.quarantine(failed.seals)
         item = self.syncing.executing
         decided = item is not None and item.value.hash == event.value
         if decided or not self.consensus.execution_failed(event.parent, event.value):

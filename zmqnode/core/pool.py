@@ -36,6 +36,7 @@ class Pool:
         self._seals: dict[Hash, Seal] = {}
         self._by_sender: dict[PublicKey, list[int]] = {}
         self._recent: deque[dict[Hash, Seal]] = deque(maxlen=SEALS_KEPT_BLOCKS)
+        self._quarantined: dict[Hash, None] = {}  # Of those that wait: this node cannot execute.
         self._held: dict[Hash, Seal] = {}  # Pulled for a value of this height, beyond the bounds.
         self.bytes = 0
         self.operations = 0
@@ -43,6 +44,11 @@ class Pool:
 
     def __len__(self) -> int:
         return len(self._seals)
+
+    @property
+    def proposable(self) -> int:
+        """How many seals wait that this node may propose: work for a block."""
+        return len(self._seals) - len(self._quarantined)
 
     def __iter__(self) -> Iterator[Seal]:
         return iter(self._seals.values())
@@ -135,8 +141,18 @@ class Pool:
         """
         self._held[seal.hash] = seal
 
+    def quarantine(self, seals: Iterable[Hash]) -> None:
+        """Propose these no more: executing them failed here. Until they are executed, or expire.
+
+        Other nodes, which may be able to, propose them; every block of this one would fail again.
+        """
+        for seal in seals:
+            if seal in self._seals:
+                self._quarantined[seal] = None
+
     def _drop(self, seal: Hash) -> Seal | None:
         found = self._seals.pop(seal, None)
+        self._quarantined.pop(seal, None)
         if found is not None:
             self.bytes -= len(found.data)
             self.operations -= len(found.operations)
@@ -185,7 +201,9 @@ class Pool:
         size = self.params.block_bytes_max - sum(len(seal.data) for seal in system)
         chosen = []
         for seal in self._seals.values():
-            if not chain.timely(seal.created_at_ms, time_ms) or seal.hash in left_out:
+            if seal.hash in left_out or seal.hash in self._quarantined:
+                continue
+            if not chain.timely(seal.created_at_ms, time_ms):
                 continue
             if len(seal.operations) > operations or len(seal.data) > size:
                 break  # Later, smaller ones must not overtake for ever.
