@@ -133,3 +133,15 @@ def test_queries_that_fail() -> None:
         assert caught.value.code == code
     with pytest.raises(OSError, match="input/output"):
         bench.app.answer("reads", [], Failing().read, bench.scan)
+
+
+@pytest.mark.parametrize("register", ["op", "query"])
+def test_names_of_the_system_are_refused(register: str) -> None:
+    """Goal: no application shadows a system operation, whose seals are judged by the core."""
+
+    def handover(ctx: object) -> None: ...
+
+    handover.__name__ = "zmqnode.handover"
+    with pytest.raises(Invalid, match="zmqnode") as caught:
+        getattr(App("mine", version=1), register)(handover)
+    assert caught.value.code == "config_invalid"

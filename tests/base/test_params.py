@@ -33,7 +33,7 @@ ALONG: dict[str, dict[str, int]] = {
     "time_tolerance_ms": {"veto_window_ms": 240_000, "ack_window_ms": 240_000},
     "veto_window_ms": {"time_tolerance_ms": 25},
     "ack_window_ms": {"time_tolerance_ms": 25},
-    "block_bytes_max": {"seal_bytes_max": 1024},
+    "block_bytes_max": {"seal_bytes_max": 16 * 1024},
 }
 
 

@@ -298,10 +298,10 @@ def test_seals_are_served_with_the_names_of_those_that_are_not_here(
 
 
 def test_seals_served_at_once_are_bounded_by_a_blocks_bytes(four: Members) -> None:
-    params = Params(block_bytes_max=4096, seal_bytes_max=4096)
+    params = Params(block_bytes_max=16_384, seal_bytes_max=16_384)
     node = Node(four, params=params)
     node.join()
-    seals = [four.seal(size=1_500) for _ in range(3)]
+    seals = [four.seal(size=6_000) for _ in range(3)]
     node.pool_seals(*seals)
     (reply,) = replies(asks(node, 1, SealsWanted(seals=tuple(seal.hash for seal in seals))))
     assert len(reply.seals) == 2
@@ -512,10 +512,10 @@ def test_at_most_500_seals_are_pulled_at_once(four: Members, node: Node) -> None
 def test_a_value_that_names_too_much_is_not_pulled_on(four: Members) -> None:
     """Goal: a leader cannot make others hold more than a block's bytes. Method: seals that exceed
     them arrive in parts; as soon as it shows, the value is invalid."""
-    params = Params(block_bytes_max=8_192, seal_bytes_max=4_096)
+    params = Params(block_bytes_max=32_768, seal_bytes_max=16_384)
     node = Node(four, params=params)
     node.join()
-    seals = [four.seal(size=3_000) for _ in range(10)]
+    seals = [four.seal(size=12_000) for _ in range(10)]
     value = four.value(four.genesis, seals=seals)
     node.hear(four.proposal(1, 0, value))
     effects: list[Effect] = []

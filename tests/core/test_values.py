@@ -228,19 +228,19 @@ def test_seals_of_a_block_by_their_number_alone(four: Members) -> None:
 
 
 def test_bytes_of_a_block(four: Members) -> None:
-    one = four.seal(size=1_000)
-    params = Params(block_bytes_max=2 * len(one.data), seal_bytes_max=2_000)
+    one = four.seal(size=10_000)
+    params = Params(block_bytes_max=2 * len(one.data), seal_bytes_max=16_384)
     node = at(1, four, params)
-    assert verdict(node, with_seals(node, one, four.seal(size=1_000))) == "INIT"
+    assert verdict(node, with_seals(node, one, four.seal(size=10_000))) == "INIT"
     node = at(1, four, params)
-    assert verdict(node, with_seals(node, one, four.seal(size=1_001))) == "DRAW"
+    assert verdict(node, with_seals(node, one, four.seal(size=10_001))) == "DRAW"
 
 
 def test_bytes_of_a_seal(four: Members) -> None:
-    params = Params(seal_bytes_max=1_024)
-    for size, expected in ((1_024, "INIT"), (1_025, "DRAW")):
+    params = Params(seal_bytes_max=16_384)
+    for size, expected in ((16_384, "INIT"), (16_385, "DRAW")):
         node = at(1, four, params)
-        seal = four.seal(size=size - (len(four.seal(size=700).data) - 700))
+        seal = four.seal(size=size - (len(four.seal(size=16_000).data) - 16_000))
         assert len(seal.data) == size
         value = four.value(node.tip, time_ms=NOW_MS, seals=[seal])
         assert verdict(node, value) == "wait"
@@ -358,9 +358,9 @@ def test_the_same_seal_again_is_no_refusal_and_not_published(four: Members) -> N
 
 
 def test_reason_seal_too_large(four: Members) -> None:
-    node = Node(four, params=Params(seal_bytes_max=1_024))
+    node = Node(four, params=Params(seal_bytes_max=16_384))
     node.join(four.chain(1))
-    assert answers(node.pool_seals(four.seal(size=1_025), token=1)) == ["seal_too_large"]
+    assert answers(node.pool_seals(four.seal(size=16_385), token=1)) == ["seal_too_large"]
 
 
 @pytest.mark.parametrize(
@@ -402,7 +402,7 @@ def test_reason_sender_quota_by_number(four: Members) -> None:
 
 
 def test_reason_sender_quota_by_bytes(four: Members) -> None:
-    one, two = four.seal(size=1_000), four.seal(size=1_000)
+    one, two = four.seal(size=10_000), four.seal(size=10_000)
     node = pooled(four, sender_bytes_max=len(one.data) + len(two.data) - 1)
     assert answers(node.pool_seals(one, two, token=1)) == [None, "sender_quota"]
 

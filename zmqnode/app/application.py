@@ -16,6 +16,7 @@ from zmqnode.app.schema import CALLS_MAX, Schema, Signature, signature_of
 from zmqnode.app.state import HostFault, Read, Scan, View
 from zmqnode.app.values import BadArgument, plain
 from zmqnode.base.keys import public_text
+from zmqnode.base.system import RESERVED_PREFIX
 from zmqnode.errors import Invalid, Refused
 
 REASON_CHARS_MAX: Final = 200  # Of a failed operation; longer texts are cut.
@@ -135,6 +136,13 @@ class App:
         self, function: F, what: Literal["operation", "query"], calls: dict[str, Call]
     ) -> F:
         signature = signature_of(function, what)
+        if signature.name.startswith(RESERVED_PREFIX):
+            raise Invalid(
+                "config_invalid",
+                f"app {self.name}: names of {RESERVED_PREFIX}* are the system's own, "
+                f"not {signature.name:.80}",
+                hint="give it another name",
+            )
         if signature.name in calls:
             raise Invalid("config_invalid", f"app {self.name}: two of {what} {signature.name}")
         if len(calls) >= CALLS_MAX:

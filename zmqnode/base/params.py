@@ -15,6 +15,7 @@ from zmqnode.errors import Invalid
 
 MINUTE_MS: Final = 60_000
 HOUR_MS: Final = 60 * MINUTE_MS
+KIB: Final = 1_024
 MIB: Final = 1 << 20
 
 # (least, most) that can work at all; both ends included.
@@ -25,9 +26,9 @@ BOUNDS: Final[dict[str, tuple[int, int]]] = {
     "time_tolerance_ms": (1, MINUTE_MS),
     "seal_ttl_ms": (1_000, 24 * HOUR_MS),
     "seal_ahead_ms": (0, HOUR_MS),
-    "seal_bytes_max": (1_024, 8 * MIB),
+    "seal_bytes_max": (16 * KIB, 8 * MIB),  # A handover's seal must fit, all signatures in it.
     "block_operations_max": (1_000, 100_000),
-    "block_bytes_max": (1_024, 8 * MIB),
+    "block_bytes_max": (16 * KIB, 8 * MIB),
     "veto_window_ms": (100, HOUR_MS),
     "ack_window_ms": (100, HOUR_MS),
     "ready_ttl_ms": (100, HOUR_MS),
