@@ -221,7 +221,7 @@ class Claiming:
             return Trouble(code="epoch_moved", message=text)
         if kernel.fault is not None:
             return Trouble(code="wrong_state", message="this copy is BROKEN")
-        if session is not None and claim.mode is not Mode.FORCED:
+        if session is not None and claim.mode is not Mode.FORCED and claim.sealed_ms is None:
             if session.new_instance != kernel.own:
                 text = f"another copy's handover of {member.address} is open"
                 return Trouble(code="handover_open", message=text)
@@ -348,7 +348,8 @@ class Claiming:
         claim.switch = self._switch(kernel.clock_ms + HANDOVER_TTL_MS)
         wanted = ConsentWanted(switch=claim.switch, reason=claim.reason)
         kernel.emit(Ask(instance=claim.old_instance, request=wanted))
-        self.display.change(waits_for="consent of the old copy")
+        if not claim.waits:
+            self.display.change(waits_for="consent of the old copy")
 
     def take_consent(self, source: PublicKey, answer: ConsentAnswer) -> None:
         """The old copy's answer."""

@@ -62,7 +62,7 @@ class Display:
     def show(self) -> None:
         """Tell whoever watches."""
         assert self.view is not None
-        self.kernel.emit(ShowHandover(session=self.view))
+        self.kernel.emit_last(ShowHandover(session=self.view))  # After the commit it rests on.
 
     def reach(self, phase: str, **changes: Any) -> None:
         """A phase is reached, once; earlier ones of the order that were not seen stay out."""
@@ -90,11 +90,15 @@ class Display:
         view = self.view
         own = view is not None and view.session == session.session
         if not own:
-            if self.open:
+            if self.open and step.turn in (Turn.ACTING, Turn.RETURNED):
                 self.end("failed", MOVED)
-            if self._side(session) == "other":
-                return
+            if self.open or self._side(session) == "other":
+                return  # What was handed in here waits on while another's takeover is pending.
             self.begin(self._seen(session))
+        elif step.turn is Turn.COMMITTED and not self.open:
+            # Given up here, and taken by a block all the same: the chain's word counts.
+            assert view is not None
+            self.view = replace(view, outcome=None, error=None, ended_ms=None)
         self._turn(step)
 
     def _side(self, session: Session) -> str:

@@ -49,6 +49,8 @@ class Giving:
         self.handing_in = handing_in
         self.voting = voting
         self._asked: tuple[Hash, int] | None = None  # The session that waits for the operator.
+        self._expires_ms = 0  # Of the newest switch this copy was asked for, in block time.
+        self._heard_ms = 0  # When it was.
         self._approved: tuple[Hash, bool, int] | None = None  # Session, refused, until when.
         self._spent_ms: int | None = None
         self._told = False
@@ -61,6 +63,8 @@ class Giving:
         """Answer the new copy that asks for the vote."""
         switch, kernel = wanted.switch, self.kernel
         trouble = self._refusal(switch, source)
+        if trouble is None:
+            self._expires_ms, self._heard_ms = switch.expires_at_ms, kernel.now_ms
         consent: Signature | None = None
         waits = False
         if trouble is None and kernel.config.consent_asks:
@@ -117,6 +121,21 @@ class Giving:
             return False, Trouble(code="consent_refused", message=text)
         self._asked = (switch.session, now_ms)
         return True, None
+
+    def settle(self) -> None:
+        """What this copy was asked for ends here too if no block takes it."""
+        kernel, view = self.kernel, self.display.view
+        if view is None or view.outcome is not None or view.side != "old":
+            return
+        if view.committed_height is not None:
+            return
+        if view.phase == "consent":
+            if kernel.chain.tip.time_ms >= self._expires_ms:
+                text = "no block took the handover in time"
+                self.display.end("expired", Trouble(code="expired", message=text))
+        elif kernel.now_ms - self._heard_ms > APPROVAL_MS:
+            text = "the new copy does not ask any more"
+            self.display.end("failed", Trouble(code="not_ready", message=text))
 
     def decide(self, *, refuse: bool) -> bool:
         """The operator's answer to the session that waits for it; False if none does."""
@@ -219,7 +238,7 @@ class Giving:
         waited = kernel.now_ms - self._spent_ms >= REPLACE_KEY_MS
         if waited or self._told or not asked_for:
             self._replaced = True
-            kernel.emit(ReplaceKey())
+            kernel.emit_last(ReplaceKey())
 
     @property
     def spent(self) -> bool:

@@ -136,6 +136,7 @@ class Handing:
                 kernel.set_timer(Timer.SHADOW, SHADOW_MS)
         if self.display.open:
             self.concluding.settle_cancel()
+            self.giving.settle()
         self.sparing.look()
         self.giving.replace_key(looking_on=self.standing.looking_on())
 

@@ -29,7 +29,8 @@ class Seen:
     heard_ms: int | None = None
     last: Ballot | None = None
     failed_tip: int = 0  # It claimed this tip and did not serve it,
-    failed_ms: int | None = None  # seen last at this time.
+    failed_ms: int | None = None  # seen last at this time,
+    failing: bool = False  # and has served nothing since.
 
     @property
     def claim(self) -> int:
@@ -158,6 +159,11 @@ class Members:
                 tips[seen.address] = seen.claim
         return sorted(tips.values(), reverse=True)
 
+    def failing(self, instance: PublicKey) -> bool:
+        """Whether it failed to serve what it claimed, and has served nothing since."""
+        seen = self.instances.get(instance)
+        return seen is not None and seen.failing
+
     def serving(self, height: int) -> list[PublicKey]:
         """Connected instances whose claimed tip is at least ``height``, highest tip first.
 
@@ -168,7 +174,7 @@ class Members:
         for instance in self.links:
             seen = self.instances.get(instance)
             if seen is not None and seen.claim >= height:
-                found.append((seen.failed_tip >= seen.claim, -seen.claim, instance))
+                found.append((seen.failing, -seen.claim, instance))
         return [instance for _, _, instance in sorted(found)]
 
     def served(self, instance: PublicKey) -> None:
@@ -176,6 +182,7 @@ class Members:
         seen = self.instances.get(instance)
         if seen is not None:
             seen.failed_tip = 0
+            seen.failing = False
 
     def resting(self, instance: PublicKey, now_ms: int) -> int:
         """How long not to ask it again, in ms: no failure is repeated at the speed of the wire."""
@@ -190,6 +197,7 @@ class Members:
         if seen is not None:
             seen.failed_tip = max(seen.claim, height)
             seen.failed_ms = now_ms
+            seen.failing = True
 
 
 __all__ = ["SERVE_TIMEOUT_MS", "Members", "Seen"]

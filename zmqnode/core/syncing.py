@@ -114,10 +114,14 @@ class Syncing:
             kernel.set_timer(Timer.SYNC, min(waits))
 
     def covered(self, height: int) -> bool:
-        """Whether a block is here or on its way."""
+        """Whether a block is here or on its way from a peer that serves what it claims."""
         if height in self.waiting:
             return True
-        return any(asked.first <= height <= asked.last for asked in self.asked.values())
+        return any(
+            asked.first <= height <= asked.last
+            for instance, asked in self.asked.items()
+            if not self.kernel.members.failing(instance)  # A liar's word keeps no other from it.
+        )
 
     def first_gap(self, first: int, last: int) -> int | None:
         """The first height from ``first`` to ``last`` that is neither here nor asked for."""
