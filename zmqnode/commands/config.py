@@ -85,7 +85,8 @@ def _findings(answer: dict[str, Any]) -> RenderableType:
 def _line(finding: dict[str, Any]) -> str:
     where = f"{finding['file']}:{finding['line']}:{finding['column']}"
     meant = f" (did you mean {finding['suggestion']}?)" if finding["suggestion"] else ""
-    return terminal.clean(f"{where}: {finding['path']}: {finding['message']}{meant}")
+    path = f"{finding['path']}: " if finding["path"] else ""  # None: it is about the whole file.
+    return terminal.clean(f"{where}: {path}{finding['message']}{meant}")
 
 
 def _alone(answer: dict[str, Any]) -> RenderableType:

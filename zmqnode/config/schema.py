@@ -86,8 +86,7 @@ class Reading:
             item = section.fields.get(key)
             here = join(path, key)
             if item is None:
-                shown = "no such key"
-                nearest = None if looks_private(key) else _nearest(key, section.fields, path)
+                shown, nearest = _unknown(key, section.fields, path)
                 self.document.add(key_node.start_mark, here, shown, nearest)
                 continue
             values[key] = self.item(value, item, here)
@@ -264,6 +263,14 @@ def _nearest(key: str, fields: Mapping[str, Item], path: str) -> str | None:
     return join(path, found if found in fields else last.get(found, found))
 
 
+def _unknown(key: str, fields: Mapping[str, Item], path: str) -> tuple[str, str | None]:
+    """What to say of a key that is not there, and what was probably meant."""
+    if key in flat(Section(doc="", fields=fields)):
+        return "no such key: write it as maps within maps, without the dot", None
+    nearest = None if looks_private(key) else _nearest(key, fields, path)
+    return ("no such key" if nearest else f"no such key; known here: {', '.join(fields)}"), nearest
+
+
 def _choice(text: str, item: Field) -> str | None:
     return nearest(text, list(item.choices)) if item.choices and not item.secret else None
 
@@ -274,7 +281,7 @@ def _plain(word: str) -> str:
 
 def _field_schema(item: Field) -> dict[str, object]:
     schema: dict[str, object] = {"description": item.doc}
-    one: dict[str, object] = {"type": "string", "minLength": 1, "maxLength": item.chars_max}
+    one: dict[str, object] = {"type": "string", "maxLength": item.chars_max}
     if item.pattern:
         one["pattern"] = item.pattern
     match item.kind:
