@@ -127,8 +127,8 @@ def test_the_vote_returns_from_a_copy_that_dies_at_the_switch() -> None:
 
 
 def test_all_lose_power_at_any_moment_of_a_handover() -> None:
-    """Goal: the chain alone decides. Method: everybody dies at once, every 7 ms of it."""
-    for count in range(390, 900, 7):
+    """Goal: the chain alone decides. Method: everybody dies at once, every 13 ms of it."""
+    for count in range(390, 900, 13):
         crash = Crash(node=-1, count=count, down_ms=30, tail="partly")
         plan = story(crashes=(crash,), askings=(Asking(node=4, at_ms=400),), heights=12)
         assert outcomes(dataclasses.replace(plan, heal_ms=1_500, heal_before=2)) in (
