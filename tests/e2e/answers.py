@@ -11,6 +11,13 @@ KNOWN = {
     ),
     "VP": "{height, round, stage, signers [{address, instance, epoch}]}",
     "RESULT": "{index, name, ok, reason?, events [{name, data {..}}]}",
+    "SESSION": (
+        "{session?, mode, side, address, epoch_before, epoch_after, old_instance?, new_instance?, "
+        "new_url?, reason?, phase?, phases [{name, height, reached_at*}], waits_for?, peers_ready?, "
+        "peers_needed?, shadow_matches?, shadow_needed?, committed_height?, acts_height?, "
+        "acknowledged_height?, returned_height?, outcome?, error {code, message, hint}?, "
+        "missed_ballots?, extra_rounds?, seconds?}"
+    ),
     "HEADER": (
         "{height, block_hash, parent_hash, value_hash, round, proposer?, proposed_at*?, "
         "results_root, state_root, next_suffrage_hash, operations_count}"
@@ -87,6 +94,18 @@ APP_CHECK = (
 PEERS = (
     "{peers [{address, instance, role, epoch, url, connected, height?, rtt_ms?, last_seen_at*?, "
     "clock_offset_ms?, queue_messages, dropped, strikes}]}"
+)
+PREFLIGHT = (
+    "{ok, mode, address, instance, live_others, q, margin, "
+    "checks [{name, status, code?, message, hint?}]}"
+)
+HISTORY = "{handovers [SESSION]}"
+SESSION = "SESSION"
+COSIGN = "{epoch, expires_at*, cosign}"
+DEMO = (
+    "{ok, network_id, nodes int, seconds, height, "
+    "operations {sent, committed, rejected, lost, doubled}, forks, steps [{name, ok, seconds, "
+    "missed_ballots?, extra_rounds?, lost_operations, epoch_before?, epoch_after?}]}"
 )
 
 

@@ -23,6 +23,7 @@ COUNTS = (
     *("seals", "bytes", "margin", "live_others", "dropped", "queue_messages", "strikes"),
     *("operations_count", "lag_blocks", "passed", "runs", "missed_ballots", "extra_rounds"),
     *("lost_operations", "states", "transitions", "forks"),
+    *("peers_ready", "peers_needed", "shadow_matches", "shadow_needed"),
 )
 FRACTIONS = ("seconds", "rtt_ms", "*_per_s", "*_per_hour", "p50", "p90", "p99", "max", "median")
 BOOLEANS = ("ok", "live", "connected", "draw", "signature_ok", "verified", "complete", "met")

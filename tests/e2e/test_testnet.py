@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.e2e.answers import DEMO, check
 from tests.e2e.run import Shell
 from zmqnode import SyncClient
 
@@ -298,11 +299,21 @@ def test_the_demo_plays_and_cleans_up(tmp_path: Path) -> None:
     shell = Shell(tmp_path)
     report = shell.ok("demo", "--rate", "50", "--dir", "net")
     assert report["ok"] is True
-    assert [step["name"] for step in report["steps"]] == ["up", "load", "kill", "verify"]
+    check(report, DEMO)
+    assert [step["name"] for step in report["steps"]] == [
+        *("up", "load", "planned", "forward", "handback", "kill", "takeover", "verify")
+    ]
+    moved = {step["name"]: step for step in report["steps"] if step["epoch_after"] is not None}
+    assert [(name, one["epoch_after"]) for name, one in moved.items()] == [
+        *(("planned", 1), ("handback", 2), ("takeover", 3)),
+    ]
+    for name in ("planned", "handback"):
+        assert (moved[name]["missed_ballots"], moved[name]["extra_rounds"]) == (0, 0)
+    assert report["nodes"] == 4
     assert (report["operations"]["lost"], report["operations"]["doubled"]) == (0, 0)
     assert report["forks"] == 0
     shell.env["ZMQNODE_TESTNET"] = "net"
-    assert states(shell) == ["STOPPED"] * 4
+    assert states(shell) == ["STOPPED"] * 5
 
 
 def test_ctrl_c_in_the_demo_stops_everything(tmp_path: Path) -> None:
@@ -316,4 +327,4 @@ def test_ctrl_c_in_the_demo_stops_everything(tmp_path: Path) -> None:
     demo.communicate(timeout=30)
     assert demo.returncode == 130
     shell.env["ZMQNODE_TESTNET"] = "net"
-    assert states(shell) == ["STOPPED"] * 2
+    assert states(shell) == ["STOPPED"] * 3

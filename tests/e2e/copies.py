@@ -1,0 +1,115 @@
+"""Copies of one address: who votes, what the chain had, and the checks every handover ends with."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tests.e2e.answers import HISTORY, SESSION
+from tests.e2e.local_net import LocalNet
+from zmqnode import Client
+
+# Blocks and windows short enough to wait for.
+QUICK = (
+    *("--set", "params.empty_block_interval_ms=250"),
+    *("--set", "params.veto_window_ms=2000"),
+    *("--set", "params.ack_window_ms=3000"),
+    *("--set", "params.handover_cooldown_ms=1000"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """One handover of the chain, as far as a test expects it."""
+
+    address: str
+    mode: str
+    epoch_after: int
+    outcome: str | None
+
+
+def start(net: LocalNet, name: str, *words: object) -> dict[str, Any]:
+    """A handover to this copy, to its end."""
+    answer = net.script.answer(SESSION, "handover", "start", "-t", name, *words)
+    assert (answer["outcome"], answer["side"]) == ("done", "new"), answer
+    return answer
+
+
+def refused(net: LocalNet, code: str, name: str, *words: object) -> dict[str, Any]:
+    return net.script.refusal(code, 1, "handover", "start", "-t", name, *words)
+
+
+def history(net: LocalNet, name: str = "n1") -> list[Moved]:
+    rows = net.script.answer(HISTORY, "handover", "history", "-t", name)["handovers"]
+    return [Moved(*(row[key] for key in Moved.__dataclass_fields__)) for row in rows]
+
+
+def voting(net: LocalNet) -> dict[str, tuple[str, int]]:
+    """address -> the copy that votes and its epoch, as the copies themselves say."""
+    infos = net.infos()
+    active = {name: one for name, one in infos.items() if one.role == "active"}
+    assert len({one.address for one in active.values()}) == len(active), sorted(active)
+    return {one.address: (name, one.epoch) for name, one in active.items()}
+
+
+def settle(net: LocalNet) -> None:
+    """Until every address has its active copy in CONSENSUS and all others follow."""
+    net.do("up")
+
+
+def ends_well(net: LocalNet, *, active: str, epoch: int, address: str = "n0sas") -> None:
+    """Goal: one counted vote per address and point, no fork. Method: every chain is verified.
+
+    A voteproof holds one ballot of each address, of the instance that the chain names for its
+    height: what ``block verify`` finds right had no second voter.
+    """
+    settle(net)
+    assert voting(net)[address] == (active, epoch)
+    net.verify()
+    for name, info in net.infos().items():
+        assert (info.evidence, info.broken, info.split, info.handover) == (0, None, None, None), (
+            name
+        )
+
+
+def watched(net: LocalNet, name: str, *words: object) -> subprocess.Popen[str]:
+    """A start that streams every change; read it with :func:`until_phase`."""
+    return net.script.start("handover", "start", "-t", name, "--watch", "--json", *words)
+
+
+def until_phase(process: subprocess.Popen[str], phase: str) -> dict[str, Any]:
+    """The first change in which a phase was reached."""
+    assert process.stdout is not None
+    for line in process.stdout:
+        answer: dict[str, Any] = json.loads(line)
+        assert "error" not in answer or answer["error"] is None, answer
+        if phase in [one["name"] for one in answer["phases"]]:
+            return answer
+    raise AssertionError(f"{phase} was not reached: {process.communicate()}")
+
+
+def end_of(process: subprocess.Popen[str]) -> tuple[int, dict[str, Any]]:
+    """The exit code of a stream and its last object."""
+    out, err = process.communicate(timeout=120)
+    assert "Traceback" not in out + err, err
+    lines = out.splitlines()
+    return process.returncode, json.loads(lines[-1]) if lines else {}
+
+
+def submit(net: LocalNet, name: str, keys: Sequence[str]) -> None:
+    """Operations to this copy alone, each committed."""
+
+    async def put(client: Client) -> None:
+        for key in keys:
+            receipt = await client.submit(("put", {"key": key, "value": b"x"}))
+            assert (receipt.ok, receipt.state) == (True, "committed")
+
+    async def alone(client: Client) -> None:
+        sign = f"file:{net.dir / 'client.key'}"
+        async with Client(str(net.dir / name), sign=sign, copies=1) as one:
+            await put(one)
+
+    net.ask(alone, name)
