@@ -24,6 +24,16 @@ from zmqnode.base.exchange import (
 )
 from zmqnode.base.feed import EventsFollowed, FeedCancelled, StateFollowed
 from zmqnode.base.genesis import Genesis, genesis_manifest, sign_entry
+from zmqnode.base.handback import StartAnswer, StartWanted
+from zmqnode.base.handing import (
+    ConsentAnswer,
+    ConsentWanted,
+    ReadyAnswer,
+    ReadyWanted,
+    SignedAnswer,
+    SignedWanted,
+    sign_shadow,
+)
 from zmqnode.base.handover import (
     Mode,
     Switch,
@@ -36,7 +46,17 @@ from zmqnode.base.handover import (
     sign_ready,
     sign_veto,
 )
-from zmqnode.base.handover_query import ChangesAsked
+from zmqnode.base.handover_query import (
+    CancelCommand,
+    ChangesAsked,
+    ConsentCommand,
+    CosignCommand,
+    HandbackCommand,
+    HandoversAsked,
+    PreflightCommand,
+    SessionAsked,
+    StartCommand,
+)
 from zmqnode.base.hashes import Hash, sha256
 from zmqnode.base.keys import Address, PrivateKey
 from zmqnode.base.params import Params
@@ -78,6 +98,7 @@ from zmqnode.core.records import (
     CertificateHeld,
     ExecutionBegun,
     ProposalSigned,
+    ShadowSigned,
     ValueHeld,
 )
 from zmqnode.errors import Unreachable
@@ -361,6 +382,40 @@ def _handover() -> Iterator[tuple[str, object]]:
     yield "address.record", sign_record(address(0), 0, "tcp://127.0.0.1:6000", 2, SIGNERS[0])
 
 
+def _handing() -> Iterator[tuple[str, object]]:
+    """What copies and members say while a handover is prepared, and what commands say."""
+    planned = switch(Mode.PLANNED)
+    standby = Signer(STANDBY, DOMAIN)
+    ready = sign_ready(planned, TIME_MS, address(1), SIGNERS[1])
+    shadow = sign_shadow(address=address(0), epoch=0, height=1, block=BLOCK_1.hash, signer=standby)
+    start = StartCommand(mode=Mode.TAKEOVER, reason="it is dead", when_synced=True)
+    consent = sign_consent(planned, SIGNERS[0])
+    yield "shadow", shadow
+    yield "journal.shadow", ShadowSigned(shadow=shadow)
+    yield "ready.wanted", ReadyWanted(switch=planned)
+    yield (
+        "ready.answer",
+        ReadyAnswer(session=planned.session, ready=ready, matches=5, code=""),
+    )
+    yield "consent.wanted", ConsentWanted(switch=planned, reason="new machine")
+    yield (
+        "consent.answer",
+        ConsentAnswer(session=planned.session, consent=consent, waits=False, code="", text=""),
+    )
+    yield "signed.wanted", SignedWanted(first=3, last=5)
+    yield "signed.answer", SignedAnswer(first=3, since=1, stages=(3, 1, 0))
+    yield "start.wanted", StartWanted(command=start)
+    yield "start.answer", StartAnswer(answer=b"answer")
+    yield "ask.session", SessionAsked(after=7, within_ms=2000)
+    yield "ask.handovers", HandoversAsked(address=address(0))
+    yield "control.preflight", PreflightCommand(mode=Mode.FORCED)
+    yield "control.handover", start
+    yield "control.cancel", CancelCommand()
+    yield "control.consent", ConsentCommand(refuse=True)
+    yield "control.cosign", CosignCommand(address=address(0), instance=STANDBY.public)
+    yield "control.handback", HandbackCommand(mode=Mode.PLANNED, accept_halt_risk=True)
+
+
 def _others() -> Iterator[tuple[str, object]]:
     yield "hello.open", Hello(nonce=bytes(32))
     yield (
@@ -384,7 +439,7 @@ def _others() -> Iterator[tuple[str, object]]:
 
 MESSAGES: dict[str, object] = {
     name: sample
-    for part in (_votes(), _exchange(), _door(), _handover(), _others())
+    for part in (_votes(), _exchange(), _door(), _handover(), _handing(), _others())
     for name, sample in part
 }
 """A name for every kind and shape of message -> one of it."""

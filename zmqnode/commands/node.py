@@ -161,6 +161,7 @@ def adopt(
     """Let a moved folder keep its instance key on this machine and at its new url."""
     from zmqnode.base.keys import public_text
     from zmqnode.config import Config
+    from zmqnode.runtime.addresses import next_sequence
     from zmqnode.runtime.folder import DataFolder, bind
 
     if not destroyed:
@@ -176,6 +177,7 @@ def adopt(
     opened = DataFolder(config.data)
     try:
         bind(config.data)
+        next_sequence(config.data)  # The node publishes its new url under it when it runs.
         answer = {
             "address": config.address,
             "instance": public_text(opened.instance.public),

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from zmqnode.app import App
+from zmqnode.base.address_record import AddressRecord
 from zmqnode.base.ballot import Ballot
 from zmqnode.base.block import decode_block
 from zmqnode.base.codec import decode_as, encode
@@ -54,6 +55,7 @@ from zmqnode.errors import Malformed, Refused
 from zmqnode.network import PeerId, PeerNetwork, PeerRoute, Topic
 from zmqnode.network.gate import Fault, Strike
 from zmqnode.network.link import OnAnswer
+from zmqnode.runtime.addresses import AddressBook
 from zmqnode.storage.store import Store
 
 ASK_TIMEOUT_MS: Final = 2000
@@ -95,6 +97,7 @@ class Exchange:
         self._leaving: list[Seal] = []
         self._refused: dict[tuple[str, str], str] = {}  # (address, url) -> code, the last word.
         self.start_wanted: Callable[[PeerId, StartWanted, PeerRoute], None] | None = None
+        self.addresses: AddressBook | None = None
 
     # PeerHooks.
 
@@ -112,6 +115,8 @@ class Exchange:
 
     def caller_up(self, peer: PeerId, url: str) -> None:
         """Somebody listed dialled us: dial back, so that both can ask."""
+        if self.addresses is not None:  # Once its subscription is there, too.
+            self.addresses.announce_soon()
         if self.network is not None:
             self.network.connect(peer.address, url)
 
@@ -122,6 +127,10 @@ class Exchange:
         """Something from a publisher's stream."""
         if isinstance(message, SealsPublished):
             return self._seals(peer.instance, message.seals, pulled=False, missing=())
+        if isinstance(message, AddressRecord):
+            if self.addresses is not None:
+                self.addresses.take(message)
+            return None
         if isinstance(message, PUBLISHED):
             self.post(Heard(message=message, source=peer.instance))
             return None
@@ -174,6 +183,11 @@ class Exchange:
         """The answer of an instance that was asked to."""
         if self.network is not None:
             self.network.answer(route, encode(StartAnswer(answer=answer)))
+
+    def publish_record(self, record: AddressRecord) -> None:
+        """An address record, to everybody."""
+        if self.network is not None:
+            self.network.publish(Topic.VOTES, encode(record))
 
     # Seals.
 

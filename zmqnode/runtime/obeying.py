@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from zmqnode.base.handback import StartWanted
 from zmqnode.base.query import Answer, failed
 from zmqnode.errors import Refused, ZmqnodeError
 from zmqnode.network import PeerId, PeerRoute
+from zmqnode.runtime.addresses import AddressBook
 from zmqnode.runtime.exchange import Exchange
 from zmqnode.runtime.handovers import Handovers
 from zmqnode.runtime.orders import Orders
@@ -44,6 +46,14 @@ def open_handovers(
             later.reply(answer)
 
     exchange.start_wanted = start_wanted
+    exchange.addresses = AddressBook(
+        standing,
+        standing.network,
+        folder=folder,
+        publish=exchange.publish_record,
+        later=asyncio.get_running_loop().call_later,
+        log=log,
+    )
     return shown
 
 
