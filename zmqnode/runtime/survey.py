@@ -8,6 +8,7 @@ from pathlib import Path
 from zmqnode.base.exchange import NodeState
 from zmqnode.base.handover import Cosign, Mode
 from zmqnode.base.keys import Address, PublicKey
+from zmqnode.base.suffrage import Suffrage
 from zmqnode.core.kernel import Kernel
 from zmqnode.core.world import LIVE_MS
 from zmqnode.errors import Refused
@@ -44,8 +45,7 @@ def survey(
         raise Refused("wrong_state", "this copy is just starting", hint="ask again in a moment")
     suffrage = ledger.suffrage(ledger.height + 1)
     assert suffrage is not None
-    stats = standing.network.stats()
-    linked = frozenset(PublicKey(one.instance) for one in stats if one.linked)
+    linked, calling = _connected(standing)
     handing = machine.parts.handing
     view = handing.view
     fault = kernel.fault
@@ -54,7 +54,6 @@ def survey(
         one.address for one in suffrage.members if kernel.members.live(one.instance, kernel.now_ms)
     )
     linked_addresses = {one.address for one in suffrage.members if one.instance in linked}
-    members = suffrage.by_instance
     return Situation(
         mode=mode,
         address=standing.address,
@@ -73,20 +72,34 @@ def survey(
         lag=max(0, standing.tip_known - standing.tip),
         open=view is not None and view.side == "new" and view.outcome is None,
         linked=linked,
-        calling=frozenset(PublicKey(one.instance) for one in stats if one.calling),
+        calling=calling,
         heard=heard,
         young=kernel.now_ms - kernel.members.born_ms <= LIVE_MS,
         live=live,
         refusals=tuple(one for one in refusals if one[0] not in linked_addresses),
         disk_free_bytes=disk_free_bytes(folder),
-        clock_offsets=tuple(
-            seen.clock_offset_ms
-            for instance, seen in kernel.members.instances.items()
-            if instance in members and instance in heard and instance != kernel.own
-        ),
+        clock_offsets=_clock_offsets(kernel, suffrage, heard),
         cosigns=cosigns,
         accept_halt_risk=accept_halt_risk,
         when_synced=when_synced,
+    )
+
+
+def _connected(standing: Standing) -> tuple[frozenset[PublicKey], frozenset[PublicKey]]:
+    """Instances this copy reaches, and those that reach it."""
+    stats = standing.network.stats()
+    linked = frozenset(PublicKey(one.instance) for one in stats if one.linked)
+    return linked, frozenset(PublicKey(one.instance) for one in stats if one.calling)
+
+
+def _clock_offsets(
+    kernel: Kernel, suffrage: Suffrage, heard: dict[PublicKey, NodeState]
+) -> tuple[int, ...]:
+    """Of the members' clocks from the own one, ms."""
+    return tuple(
+        seen.clock_offset_ms
+        for instance, seen in kernel.members.instances.items()
+        if instance in suffrage.by_instance and instance in heard and instance != kernel.own
     )
 
 
