@@ -13,9 +13,9 @@ KNOWN = {
     "RESULT": "{index, name, ok, reason?, events [{name, data {..}}]}",
     "SESSION": (
         "{session?, mode, side, address, epoch_before, epoch_after, old_instance?, new_instance?, "
-        "new_url?, reason?, phase?, phases [{name, height, reached_at*}], waits_for?, peers_ready?, "
-        "peers_needed?, shadow_matches?, shadow_needed?, committed_height?, acts_height?, "
-        "acknowledged_height?, returned_height?, outcome?, error {code, message, hint}?, "
+        "new_url?, reason?, phase?, phases [{name, height, reached_at*}], waits_for?, "
+        "peers_ready?, peers_needed?, shadow_matches?, shadow_needed?, committed_height?, "
+        "acts_height?, acknowledged_height?, returned_height?, outcome?, error {code, message, hint}?, "
         "missed_ballots?, extra_rounds?, seconds?}"
     ),
     "HEADER": (

@@ -21,7 +21,6 @@ from tests.e2e.copies import (
     history,
     refused,
     settle,
-    start,
     submit,
     until_phase,
     voting,
