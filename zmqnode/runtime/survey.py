@@ -48,11 +48,8 @@ def survey(
     linked, calling = _connected(standing)
     handing = machine.parts.handing
     view = handing.view
-    fault = kernel.fault
+    fault, tip = kernel.fault, kernel.chain.tip
     heard = _heard(kernel)
-    live = frozenset(
-        one.address for one in suffrage.members if kernel.members.live(one.instance, kernel.now_ms)
-    )
     linked_addresses = {one.address for one in suffrage.members if one.instance in linked}
     return Situation(
         mode=mode,
@@ -63,9 +60,7 @@ def survey(
         network_id=standing.signer.domain.network_id,
         authority=ledger.authority,
         suffrage=suffrage,
-        context=kernel.context(
-            kernel.chain.tip.height + 1, max(kernel.chain.tip.time_ms + 1, kernel.clock_ms)
-        ),
+        context=kernel.context(tip.height + 1, max(tip.time_ms + 1, kernel.clock_ms)),
         state=kernel.state,
         broken=None if fault is None else fault.cause,
         following=handing.standing.looking_on(),
@@ -75,7 +70,7 @@ def survey(
         calling=calling,
         heard=heard,
         young=kernel.now_ms - kernel.members.born_ms <= LIVE_MS,
-        live=live,
+        live=_live(kernel, suffrage),
         refusals=tuple(one for one in refusals if one[0] not in linked_addresses),
         disk_free_bytes=disk_free_bytes(folder),
         clock_offsets=_clock_offsets(kernel, suffrage, heard),
@@ -90,6 +85,12 @@ def _connected(standing: Standing) -> tuple[frozenset[PublicKey], frozenset[Publ
     stats = standing.network.stats()
     linked = frozenset(PublicKey(one.instance) for one in stats if one.linked)
     return linked, frozenset(PublicKey(one.instance) for one in stats if one.calling)
+
+
+def _live(kernel: Kernel, suffrage: Suffrage) -> frozenset[Address]:
+    """Addresses whose voting instance gave a sign of life a moment ago."""
+    members, now_ms = kernel.members, kernel.now_ms
+    return frozenset(one.address for one in suffrage.members if members.live(one.instance, now_ms))
 
 
 def _clock_offsets(

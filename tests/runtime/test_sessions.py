@@ -1,0 +1,105 @@
+"""Sessions as told and as kept: the words of CLI.md section 6, and what a start makes of them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from zmqnode.base.handover import Mode
+from zmqnode.base.hashes import sha256
+from zmqnode.base.keys import Address, PrivateKey
+from zmqnode.core.handover_view import PhaseReached, SessionView, Trouble
+from zmqnode.runtime.sessions import concluded, from_json, joined, session_row, to_json
+
+VIEW = SessionView(
+    session=sha256(b"session"),
+    mode=Mode.PLANNED,
+    side="new",
+    address=Address("n0sas"),
+    epoch_before=4,
+    old_instance=PrivateKey(b"\1" * 32).public,
+    new_instance=PrivateKey(b"\2" * 32).public,
+    new_url="tcp://127.0.0.1:41012",
+    phases=(PhaseReached(name="preflight", height=9, at_ms=1_000),),
+    waits_for="the members' word",
+    peers_ready=1,
+    began_ms=900,
+)
+KEYS = [
+    "session",
+    "mode",
+    "side",
+    "address",
+    "epoch_before",
+    "epoch_after",
+    "old_instance",
+    "new_instance",
+    "new_url",
+    "reason",
+    "phase",
+    "phases",
+    "waits_for",
+    "peers_ready",
+    "peers_needed",
+    "shadow_matches",
+    "shadow_needed",
+    "committed_height",
+    "acts_height",
+    "acknowledged_height",
+    "returned_height",
+    "outcome",
+    "error",
+    "missed_ballots",
+    "extra_rounds",
+    "elapsed_ms",
+]
+
+
+def test_a_session_has_the_keys_of_the_contract() -> None:
+    row = session_row(VIEW, 1_900)
+    assert list(row) == KEYS
+    assert row["phase"] == "preflight" and row["elapsed_ms"] == 1_000
+    assert row["session"] == sha256(b"session").hex()[:16] and len(row["session"]) == 16
+
+
+@pytest.mark.parametrize(
+    ("outcome", "acts", "epoch"),
+    [
+        (None, None, 5),
+        ("done", 12, 5),
+        ("returned", 12, 6),
+        ("vetoed", None, 4),
+        ("cancelled", None, 4),
+    ],
+)
+def test_the_epoch_it_leads_to(outcome: str | None, acts: int | None, epoch: int) -> None:
+    view = replace(VIEW, outcome=outcome, acts_height=acts)
+    assert session_row(view, 0)["epoch_after"] == epoch
+
+
+def test_the_file_gives_back_what_was_kept() -> None:
+    error = Trouble(code="vetoed", message="alive", hint="ask it")
+    for view in (VIEW, replace(VIEW, session=None), replace(VIEW, outcome="vetoed", error=error)):
+        assert from_json(json.loads(json.dumps(to_json(view)))) == view
+
+
+def test_a_start_gives_up_what_the_chain_does_not_know() -> None:
+    """Goal: an attempt that died with the process is shown as failed; others stay."""
+    found = concluded(VIEW, None)
+    assert found.outcome == "failed" and found.error is not None
+    over = replace(VIEW, outcome="done", ended_ms=2_000)
+    assert concluded(over, None) == over
+
+
+def test_the_chain_adds_to_what_was_kept_and_takes_nothing() -> None:
+    phase = PhaseReached(name="committed", height=11, at_ms=1_500)
+    chain = replace(
+        VIEW, side="other", phases=(phase,), peers_ready=None, began_ms=0, committed_height=11
+    )
+    found = joined(VIEW, chain)
+    assert [one.name for one in found.phases] == ["preflight", "committed"]
+    assert (found.side, found.peers_ready, found.began_ms) == ("new", 1, 900)
+    other = replace(chain, session=sha256(b"another"))
+    assert joined(VIEW, other) == other
