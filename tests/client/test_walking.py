@@ -17,8 +17,8 @@ from zmqnode.base.voteproof import certify
 from zmqnode.client import Client
 from zmqnode.client.walking import SuffrageWalk, followed
 from zmqnode.errors import Refused
-from zmqnode.runtime import showing
-from zmqnode.runtime.queries import Queries
+from zmqnode.runtime import queries, showing
+from zmqnode.runtime.telling import told_list
 
 
 def after_handovers(count: int, ports: list[int] | None = None) -> FakeChain:
@@ -147,7 +147,6 @@ def test_a_query_is_proven_across_handovers_and_forged_suffrages_are_not(
 ) -> None:
     """Goal: no suffrage but the one that follows from genesis. Method: a lying node's walks."""
     chain = after_handovers(2, loopback_ports(4))
-    honest = Queries._changes
     lies = {
         "hidden": lambda view, asked: (),
         "from the second": lambda view, asked: view.suffrage_changes(max(1, asked.after), 16),
@@ -157,12 +156,12 @@ def test_a_query_is_proven_across_handovers_and_forged_suffrages_are_not(
     async def scene() -> None:
         async with served(FakeNode(chain)) as node:
             for lie in lies.values():
-                monkeypatch.setattr(Queries, "_changes", _lying(lie))
+                monkeypatch.setattr(queries, "changes_told", _lying(lie))
                 async with Client(chain.target()) as client:
                     with pytest.raises(Refused) as refused:
                         await client.query("get", {"key": "k"}, proof=True)
                     assert refused.value.code == "proof_invalid"
-            monkeypatch.setattr(Queries, "_changes", honest)
+            monkeypatch.undo()
             async with Client(chain.target()) as client:
                 answer = await client.query("get", {"key": "k"}, proof=True)
                 assert answer.result == b"v"
@@ -180,12 +179,9 @@ def test_a_query_is_proven_across_handovers_and_forged_suffrages_are_not(
 
 
 def _lying(heights: Any) -> Any:
-    from zmqnode.runtime.telling import told_list
-
-    def changes(self: Queries, asked: ChangesAsked) -> Any:
+    def changes(view: Any, asked: ChangesAsked) -> Any:
         rows = [
-            showing.change(self.view, height, self._stored(height))
-            for height in heights(self.view, asked)
+            showing.change(view, height, view.stored(height)) for height in heights(view, asked)
         ]
         return told_list({}, "changes", rows, 1)
 
