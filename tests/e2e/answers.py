@@ -15,8 +15,8 @@ KNOWN = {
         "{session?, mode, side, address, epoch_before, epoch_after, old_instance?, new_instance?, "
         "new_url?, reason?, phase?, phases [{name, height, reached_at*}], waits_for?, "
         "peers_ready?, peers_needed?, shadow_matches?, shadow_needed?, committed_height?, "
-        "acts_height?, acknowledged_height?, returned_height?, outcome?, error {code, message, hint}?, "
-        "missed_ballots?, extra_rounds?, seconds?}"
+        "acts_height?, acknowledged_height?, returned_height?, outcome?, "
+        "error {code, message, hint}?, missed_ballots?, extra_rounds?, seconds?}"
     ),
     "HEADER": (
         "{height, block_hash, parent_hash, value_hash, round, proposer?, proposed_at*?, "
