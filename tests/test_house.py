@@ -118,6 +118,13 @@ def test_help_loads_no_room() -> None:
     assert loaded_by(statement) & HEAVY == set()
 
 
+@pytest.mark.parametrize("word", [word.name for word in WORDS])
+def test_the_help_of_no_word_loads_what_its_commands_need(word: str) -> None:
+    """Goal: help at once. asyncio is the standard library's and let be where it is wanted."""
+    statement = f"from zmqnode.commands.main import main\nmain(['{word}', '--help'])"
+    assert loaded_by(statement) & (HEAVY - {"asyncio"}) == set()
+
+
 def test_every_public_name_is_there() -> None:
     for name in zmqnode.__all__:
         assert getattr(zmqnode, name) is not None

@@ -7,7 +7,6 @@ loop. Either way the command ends as ``timeout``, and what it began is taken dow
 
 from __future__ import annotations
 
-import asyncio
 import signal
 import threading
 from collections.abc import Coroutine, Iterator
@@ -52,6 +51,7 @@ def computing(timeout_ms: int | None, what: str) -> Iterator[None]:
 
 def playing(work: Coroutine[Any, Any, T], timeout_ms: int | None, what: str) -> T:
     """Run ``work`` on a loop of its own; raises TimedOut when its time is over."""
+    import asyncio
 
     async def bounded() -> T:
         if timeout_ms is None:

@@ -15,16 +15,20 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from zmqnode.commands import deadline, local_network, terminal
+from zmqnode.commands import deadline, terminal
+from zmqnode.commands.deferred import Deferred
 from zmqnode.commands.options import JsonOption, TimeoutOption
-from zmqnode.config.limits import TIMEOUT_LONG_MS
+from zmqnode.config.limits import NODES_MAX, TIMEOUT_LONG_MS
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.live import Live
 
+    from zmqnode.commands import local_network
     from zmqnode.commands.demo_play import Show
     from zmqnode.commands.local_network import LocalNetwork
+else:
+    local_network = Deferred("zmqnode.commands.local_network")
 
 app = typer.Typer()
 
@@ -44,7 +48,7 @@ TOLD: Final = {
 
 @app.command("demo")
 def demo(
-    nodes: Annotated[int, typer.Option("--nodes", min=1, max=local_network.NODES_MAX)] = 4,
+    nodes: Annotated[int, typer.Option("--nodes", min=1, max=NODES_MAX)] = 4,
     rate: Annotated[int, typer.Option("--rate", min=1, help="Operations a second.")] = 100,
     folder: Annotated[
         Path | None, typer.Option("--dir", metavar="D", help="Default: a temporary folder.")

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from zmqnode.commands import view
+from zmqnode.commands.deferred import Deferred
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from zmqnode.client import Phase, Preflight, Session
+    from zmqnode.commands import view
+else:
+    view = Deferred("zmqnode.commands.view")
 
 SIGNS = {"ok": "ok", "warning": "WARNING", "failed": "FAILED"}
 

@@ -30,13 +30,13 @@ from zmqnode.base.params import Params
 from zmqnode.client.authority import is_running, read_pid
 from zmqnode.commands.folders import ENTRY_FILE, init_folder
 from zmqnode.config.genesis import genesis_text, load_entry, load_genesis, parse_param
+from zmqnode.config.limits import NODES_MAX
 from zmqnode.config.node import GENESIS_FILE, parse_setting
 from zmqnode.config.secret import write_secret_file
 from zmqnode.config.target import CLIENT_KEY_FILE, TESTNET_FILE, local_folder
 from zmqnode.errors import BY_EXIT_CODE, Invalid, Refused, TimedOut, ZmqnodeError
 from zmqnode.runtime.folder import LOCK_FILE
 
-NODES_MAX: Final = 40
 PORTS_PER_NODE: Final = 3
 SPARE_NODES: Final = 8  # Ports kept free behind the first nodes, for standbys.
 PORTS: Final = range(20_000, 32_000)  # Below the ports the system hands out by itself.

@@ -7,16 +7,24 @@ import subprocess
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from zmqnode.commands import local_network, network_status, node_logs, terminal
+from zmqnode.commands import terminal
 from zmqnode.commands.asking import asking
-from zmqnode.commands.local_network import LocalNetwork, Member
+from zmqnode.commands.deferred import Deferred
 from zmqnode.commands.options import JsonOption, TimeoutOption
 from zmqnode.config.limits import TIMEOUT_ASK_MS, TIMEOUT_LONG_MS
 from zmqnode.errors import Invalid, Refused, TimedOut
+
+if TYPE_CHECKING:
+    from zmqnode.commands import local_network, network_status, node_logs
+    from zmqnode.commands.local_network import LocalNetwork, Member
+else:
+    local_network = Deferred("zmqnode.commands.local_network")
+    network_status = Deferred("zmqnode.commands.network_status")
+    node_logs = Deferred("zmqnode.commands.node_logs")
 
 app = typer.Typer()
 

@@ -35,3 +35,6 @@ STANDBY_AFTER_MAX_MS: Final = 24 * 3_600_000
 # The client door closes while a node holds more memory than this; voting goes on.
 DOOR_MEMORY_PERCENT: Final = 25  # Of the machine's memory, or the container's.
 DOOR_MEMORY_BYTES_MIN: Final = 512 * 1024 * 1024  # A small machine closes no door over less.
+
+# A local network.
+NODES_MAX: Final = 40
