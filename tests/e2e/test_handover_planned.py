@@ -57,7 +57,7 @@ def copies(net: LocalNet) -> tuple[str, str, int]:
 def test_there_and_back_under_load_costs_nothing(net: LocalNet) -> None:
     before = len(history(net))
     _, _, epoch = copies(net)
-    with Writers(net, clients=2, prefix="planned-") as writers:
+    with Writers(net, clients=2, lanes=2, prefix="planned-") as writers:
         writers.wait(50)
         run = net.script.run("handover", "start", "-t", "n0b", "--reason", "upgrade", "--json")
         assert run.code == 0, str(run)
@@ -156,7 +156,7 @@ def test_a_cancel_that_races_the_commit_says_what_the_chain_says(net: LocalNet) 
 
 def test_the_old_copy_paused_over_the_switch_is_no_second_voter(net: LocalNet) -> None:
     active, standby, epoch = copies(net)
-    with Writers(net, clients=1, prefix=f"paused{epoch}-") as writers:
+    with Writers(net, clients=1, lanes=2, prefix=f"paused{epoch}-") as writers:
         begun = watched(net, standby)
         until_phase(begun, "consent")
         os.kill(net.pid(active), signal.SIGSTOP)

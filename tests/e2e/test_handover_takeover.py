@@ -45,7 +45,7 @@ def copies(net: LocalNet) -> tuple[str, str, int]:
 
 def test_a_dead_copy_is_taken_over_and_comes_back_as_a_standby(net: LocalNet) -> None:
     dead, standby, epoch = copies(net)
-    with Writers(net, clients=1, prefix="dead-") as writers:
+    with Writers(net, clients=1, lanes=2, prefix="dead-") as writers:
         writers.wait(20)
         os.kill(net.pid(dead), signal.SIGKILL)
         refused(net, "old_unreachable", standby)
@@ -192,7 +192,7 @@ def test_all_four_are_replaced_one_after_the_other(own_net: LocalNet) -> None:
     left, and every chain is verified from the genesis file on."""
     own_net.do("up")
     own_net.verify()
-    with Writers(own_net, clients=2, prefix="rolling-") as writers:
+    with Writers(own_net, clients=2, lanes=4, prefix="rolling-") as writers:
         for index in range(4):
             own_net.do("add-standby", f"n{index}")
             found = start(own_net, f"n{index}b")

@@ -36,9 +36,12 @@ class Promised:
 class Writers:
     """Some clients in a thread of their own, from ``with`` to its end."""
 
-    def __init__(self, net: LocalNet, *, clients: int = 4, prefix: str = "w") -> None:
+    def __init__(
+        self, net: LocalNet, *, clients: int = 4, lanes: int = IN_FLIGHT, prefix: str = "w"
+    ) -> None:
         self.net = net
         self.clients = clients
+        self.lanes = lanes  # Operations that each client has on their way.
         self.prefix = prefix
         self.promised = Promised()
         self.failed: BaseException | None = None
@@ -82,7 +85,10 @@ class Writers:
         sign = f"file:{self.net.dir / 'client.key'}"
         async with Client(*targets, sign=sign, timeout_ms=SUBMIT_MS) as client:
             await asyncio.gather(
-                *(self._lane(client, f"{self.prefix}{number}-{lane}-") for lane in range(IN_FLIGHT))
+                *(
+                    self._lane(client, f"{self.prefix}{number}-{lane}-")
+                    for lane in range(self.lanes)
+                )
             )
 
     async def _lane(self, client: Client, prefix: str) -> None:
