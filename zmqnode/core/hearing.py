@@ -38,7 +38,7 @@ class Hearing:
             case Status():
                 self.hear_status(message, source)
             case Shadow():
-                self.parts.handing.readiness.take(message)
+                self.parts.handing.readiness.take(message, source)
             case SealsAnnounced():
                 self.parts.resending.take_announced(source, message)
             case _:

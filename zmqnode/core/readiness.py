@@ -43,9 +43,14 @@ class Readiness:
         self._committed_ms: dict[int, int] = {kernel.chain.tip.height: kernel.now_ms}
         self._asked_ms: int | None = None
 
-    def take(self, shadow: Shadow) -> None:
-        """A shadow ballot, from anybody: verified here if it can matter."""
+    def take(self, shadow: Shadow, source: PublicKey) -> None:
+        """A shadow ballot: verified here if it can matter.
+
+        Only from its author: an old one that a third sends again would undo the count.
+        """
         kernel = self.kernel
+        if source != shadow.instance:
+            return
         member = kernel.chain.authority.members.by_address.get(shadow.address)
         if member is None or member.epoch != shadow.epoch or member.instance == shadow.instance:
             return
@@ -54,9 +59,11 @@ class Readiness:
         if not shadow.verified(kernel.config.domain, kernel.config.verify):
             kernel.bump("bad_signature")
             return
-        kernel.members.saw_shadow(shadow.address, shadow.height, kernel.now_ms)
-        seen = self._of(shadow.instance, shadow.address)
         tip = kernel.chain.tip
+        # No sign of life reaches further than a block ahead, whatever height it names.
+        seen_height = min(shadow.height, tip.height + 1)
+        kernel.members.saw_shadow(shadow.address, seen_height, kernel.now_ms)
+        seen = self._of(shadow.instance, shadow.address)
         if shadow.height > tip.height:
             if len(seen.ahead) < AHEAD_MAX:
                 seen.ahead[shadow.height] = shadow.block
