@@ -31,18 +31,24 @@ alarm. ``DoorHooks``: client_request, client_gone, door_changed. A handler may r
 
 For clients: ``parse_target``, ``AsyncClientLink`` and ``BlockingClientLink`` (``ask``; for more,
 ``request`` with callbacks).
+
+The names are loaded on first use: a client needs no listening side, a command's help none at all.
 """
 
-from zmqnode.network.client_link import ClientLink, Target, parse_target
-from zmqnode.network.client_loops import AsyncClientLink, BlockingClientLink
-from zmqnode.network.contract import Endpoints, PeerHooks, PeerId, PeerRoute, PeerStats
-from zmqnode.network.door import ClientDoor, DoorHooks, DoorRoute
-from zmqnode.network.envelope import Topic
-from zmqnode.network.gate import Fault, Gate, Rate, Strike
-from zmqnode.network.hello import PROTOCOL, Introduction
-from zmqnode.network.limits import NetworkLimits
-from zmqnode.network.peers import PeerNetwork
-from zmqnode.network.sockets import Context, Place, new_context, parse_place
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from zmqnode.network.client_link import ClientLink, Target, parse_target
+    from zmqnode.network.client_loops import AsyncClientLink, BlockingClientLink
+    from zmqnode.network.contract import Endpoints, PeerHooks, PeerId, PeerRoute, PeerStats
+    from zmqnode.network.door import ClientDoor, DoorHooks, DoorRoute
+    from zmqnode.network.envelope import Topic
+    from zmqnode.network.gate import Fault, Gate, Rate, Strike
+    from zmqnode.network.hello import PROTOCOL, Introduction
+    from zmqnode.network.limits import NetworkLimits
+    from zmqnode.network.peers import PeerNetwork
+    from zmqnode.network.sockets import Context, Place, new_context, parse_place
 
 __all__ = [
     "PROTOCOL",
@@ -72,3 +78,30 @@ __all__ = [
     "parse_place",
     "parse_target",
 ]
+
+_HOMES = {
+    "client_link": ("ClientLink", "Target", "parse_target"),
+    "client_loops": ("AsyncClientLink", "BlockingClientLink"),
+    "contract": ("Endpoints", "PeerHooks", "PeerId", "PeerRoute", "PeerStats"),
+    "door": ("ClientDoor", "DoorHooks", "DoorRoute"),
+    "envelope": ("Topic",),
+    "gate": ("Fault", "Gate", "Rate", "Strike"),
+    "hello": ("PROTOCOL", "Introduction"),
+    "limits": ("NetworkLimits",),
+    "peers": ("PeerNetwork",),
+    "sockets": ("Context", "Place", "new_context", "parse_place"),
+}
+
+
+def __getattr__(name: str) -> object:
+    """A name of the room, from its file (PEP 562); kept, so asked for once only."""
+    for home, names in _HOMES.items():
+        if name in names:
+            found: object = getattr(import_module(f"{__name__}.{home}"), name)
+            globals()[name] = found
+            return found
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
