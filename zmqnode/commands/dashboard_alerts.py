@@ -36,7 +36,14 @@ class Alert:
 def alerts(job: str) -> tuple[Alert, ...]:
     """All rules for the nodes of a scrape job."""
     one = f'job="{job}"'
-    return (*_standing(one), *_members(one), *_load(one), *_machine(one))
+    return (
+        *_standing(one),
+        *_chain(one),
+        *_members(one),
+        *_faults(one),
+        *_load(one),
+        *_machine(one),
+    )
 
 
 def rules_text(job: str) -> str:
@@ -63,9 +70,6 @@ def rules_text(job: str) -> str:
 
 
 def _standing(one: str) -> tuple[Alert, ...]:
-    age = f"time() - zmqnode_block_timestamp_seconds{{{one}}}"
-    idle = f"2 * zmqnode_empty_block_interval_seconds{{{one}}}"
-    work = f"(zmqnode_pool_seals{{{one}}} > 0 or zmqnode_empty_block_interval_seconds{{{one}}} > 0)"
     return (
         Alert(
             name="ZmqnodeDown",
@@ -93,6 +97,14 @@ def _standing(one: str) -> tuple[Alert, ...]:
             summary="{{ $labels.instance }} is entitled to vote and does not",
             todo="`zmqnode node info`: SYNCING is behind, JOINING waits for q members.",
         ),
+    )
+
+
+def _chain(one: str) -> tuple[Alert, ...]:
+    age = f"time() - zmqnode_block_timestamp_seconds{{{one}}}"
+    idle = f"2 * zmqnode_empty_block_interval_seconds{{{one}}}"
+    work = f"(zmqnode_pool_seals{{{one}}} > 0 or zmqnode_empty_block_interval_seconds{{{one}}} > 0)"
+    return (
         Alert(
             name="ZmqnodeChainStands",
             expression=f"{age} > {BLOCK_AGE_MAX_S} + {idle} and {work}",
@@ -147,6 +159,11 @@ def _members(one: str) -> tuple[Alert, ...]:
             summary="{{ $labels.address }} does not vote",
             todo="Is it running, is its network up? A standby can take its vote over.",
         ),
+    )
+
+
+def _faults(one: str) -> tuple[Alert, ...]:
+    return (
         Alert(
             name="ZmqnodeExtraRounds",
             expression=(
