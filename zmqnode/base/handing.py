@@ -29,6 +29,10 @@ SHADOW_TAG: Final = "shadow"
 SIGNED_HEIGHTS_MAX: Final = 1024
 CODE_MAX_CHARS: Final = 64
 MESSAGE_MAX_CHARS: Final = 500
+CONSENT_CODES: Final = (  # Why an old copy refuses.
+    *("wrong_state", "not_authorised", "consent_refused", "epoch_moved"),
+    *("handover_open", "not_standby", "cancelled"),
+)
 SIGNED_INIT: Final = 1
 SIGNED_ACCEPT: Final = 2
 
@@ -111,7 +115,8 @@ class ConsentWanted:
     reason: str
 
     def __post_init__(self) -> None:
-        _check_texts("", self.reason[REASON_MAX_CHARS:])
+        if len(self.reason) > REASON_MAX_CHARS:
+            raise ValueError("reason too long")
         if self.switch.mode is not Mode.PLANNED:
             raise ValueError("only a planned handover asks for consent")
 

@@ -7,20 +7,19 @@ crash at any step loses nothing but the attempt: what is committed is followed f
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 from zmqnode.base.exchange import NodeState
 from zmqnode.base.handing import (
+    CONSENT_CODES,
     ConsentAnswer,
     ConsentWanted,
     ReadyAnswer,
-    ReadyWanted,
     sign_shadow,
 )
 from zmqnode.base.handover import (
     CONSENT_TAG,
-    READY_TAG,
     Cosign,
     Mode,
     Ready,
@@ -30,18 +29,17 @@ from zmqnode.base.handover import (
 )
 from zmqnode.base.keys import Address, PublicKey, Signature
 from zmqnode.base.seal import Seal
-from zmqnode.base.suffrage import Suffrage
 from zmqnode.base.system import seal_system
 from zmqnode.core.display import Display
 from zmqnode.core.effects import Ask, Publish
 from zmqnode.core.events import HandoverAsked
+from zmqnode.core.gathering import Gathering, voters
 from zmqnode.core.handing_in import HandingIn
 from zmqnode.core.handover_view import SHADOWS_NEEDED, SessionView, Trouble
 from zmqnode.core.kernel import Kernel, Timer
 from zmqnode.core.records import ShadowSigned
 
 SHADOW_MS: Final = 100  # How often a shadow ballot of an unchanged tip is repeated.
-ASK_MS: Final = 100  # How often a member that has not given its word is asked.
 CONSENT_ASK_MS: Final = 200
 OLD_LOST_MS: Final = 5_000  # Without a word of the old copy for so long, it is unreachable.
 CLAIM_MS: Final = 30_000  # Readiness must be there within this.
@@ -61,9 +59,7 @@ class Claim:
     old_instance: PublicKey
     began_ms: int
     syncing: bool
-    matches: dict[Address, int] = field(default_factory=dict)
-    ready: dict[Address, Ready] = field(default_factory=dict)
-    asked_ms: dict[PublicKey, int] = field(default_factory=dict)
+    words: Gathering
     switch: Switch | None = None  # The one asked consent for, then handed in.
     consent: Signature | None = None
     waits: bool = False  # For the old copy's operator.
@@ -105,6 +101,7 @@ class Claiming:
             return
         self.claim = Claim(
             mode=asked.mode,
+            words=Gathering(kernel, asked.mode),
             url=asked.url,
             reason=asked.reason,
             cosigns=asked.cosigns,
@@ -125,7 +122,7 @@ class Claiming:
             new_url=asked.url,
             reason=asked.reason,
             peers_ready=0,
-            peers_needed=self._suffrage().q,
+            peers_needed=voters(self.kernel).q,
             shadow_matches=0,
             shadow_needed=SHADOWS_NEEDED,
         )
@@ -160,11 +157,6 @@ class Claiming:
             return Trouble(code="no_quorum", message="no quorum is left without the old copy")
         return None
 
-    def _suffrage(self) -> Suffrage:
-        """Who votes on the next block."""
-        chain = self.kernel.chain
-        return chain.suffrage(chain.tip.height + 1)
-
     def _switch(self, expires_at_ms: int) -> Switch:
         claim = self.claim
         assert claim is not None
@@ -196,7 +188,7 @@ class Claiming:
         claim, kernel = self.claim, self.kernel
         if claim is None:
             return
-        moved = self._moved(claim)
+        moved = None if claim.syncing else self._moved(claim)
         if moved is not None:
             self.fail(moved)
         elif claim.syncing:
@@ -229,8 +221,17 @@ class Claiming:
 
     def _await_sync(self, claim: Claim) -> None:
         if self.looking_on() and self.answered():
+            state = self.kernel.chain.authority
+            member = state.members.by_address[self.kernel.config.address]
+            # Who voted when the sync began may be long gone.
+            claim.epoch, claim.old_instance = member.epoch, member.instance
             claim.syncing = False
             claim.began_ms = self.kernel.now_ms
+            self.display.change(
+                session=self._switch(0).session,
+                epoch_before=member.epoch,
+                old_instance=member.instance,
+            )
             self.display.reach("preflight", waits_for="the members' word")
 
     def _check_deadline(self, claim: Claim) -> None:
@@ -251,9 +252,9 @@ class Claiming:
         """Shadow, gather words, ask for consent, hand in."""
         self.display.reach("shadow", waits_for="the members' word")
         self.shadow()
-        self._ask_members(claim)
-        ready = self._gathered(claim)
-        if len(ready) < self._suffrage().q:
+        claim.words.ask(self._switch(0))
+        ready = claim.words.words()
+        if len(ready) < voters(self.kernel).q:
             self._check_deadline(claim)
             return
         self.display.reach("ready")
@@ -290,48 +291,12 @@ class Claiming:
 
     # Readiness.
 
-    def _ask_members(self, claim: Claim) -> None:
-        kernel = self.kernel
-        fresh = self._gathered(claim)
-        for member in self._suffrage().members:
-            own = member.address == kernel.config.address
-            if own and claim.mode is not Mode.PLANNED:
-                continue
-            asked_ms = claim.asked_ms.get(member.instance)
-            due = asked_ms is None or kernel.now_ms - asked_ms >= ASK_MS
-            if due and member.address not in fresh and member.instance in kernel.members.links:
-                claim.asked_ms[member.instance] = kernel.now_ms
-                wanted = ReadyWanted(switch=self._switch(0))
-                kernel.emit(Ask(instance=member.instance, request=wanted))
-
-    def _gathered(self, claim: Claim) -> dict[Address, Ready]:
-        """The words that are good for a while yet, of members that vote on the next block."""
-        kernel = self.kernel
-        oldest_ms = max(kernel.clock_ms, kernel.chain.tip.time_ms) - kernel.params.ready_ttl_ms // 2
-        return {
-            address: ready for address, ready in claim.ready.items() if ready.time_ms >= oldest_ms
-        }
-
     def take_ready(self, source: PublicKey, answer: ReadyAnswer) -> None:
         """A member's word, or how far it sees this copy."""
         claim = self.claim
-        member = self._suffrage().by_instance.get(source)
-        if claim is None or member is None:
-            return
-        switch = self._switch(0)
-        if answer.session != switch.session:
-            return
-        claim.matches[member.address] = answer.matches
-        ready = answer.ready
-        if ready is not None and ready.address == member.address:
-            config = self.kernel.config
-            signed = config.domain.message(READY_TAG, switch.ready_body(ready.time_ms))
-            if config.verify(member.instance, signed, ready.signature):
-                claim.ready[member.address] = ready
-        q = self._suffrage().q
-        seen = sorted(claim.matches.values(), reverse=True)
-        matches = seen[q - 1] if len(seen) >= q else 0
-        self.display.change(peers_ready=len(self._gathered(claim)), shadow_matches=matches)
+        if claim is not None and claim.words.take(source, answer, self._switch(0)):
+            words = claim.words
+            self.display.change(peers_ready=len(words.words()), shadow_matches=words.matches)
 
     # Consent.
 
@@ -339,13 +304,19 @@ class Claiming:
         kernel = self.kernel
         if kernel.now_ms - claim.consent_asked_ms < CONSENT_ASK_MS:
             return
+        if kernel.now_ms - claim.consent_asked_ms > OLD_LOST_MS:
+            claim.heard_old_ms = kernel.now_ms  # Not asked for so long: its silence begins now.
         if kernel.now_ms - claim.heard_old_ms > OLD_LOST_MS:
             text = "the old copy does not answer"
             hint = "if it is dead: zmqnode handover start --takeover"
             self.fail(Trouble(code="old_unreachable", message=text, hint=hint))
             return
         claim.consent_asked_ms = kernel.now_ms
-        claim.switch = self._switch(kernel.clock_ms + HANDOVER_TTL_MS)
+        held = claim.switch
+        if held is None or held.expires_at_ms < kernel.clock_ms + HANDOVER_TTL_MS // 2:
+            # The same one for a while: an answer may take longer than the next question.
+            claim.switch = self._switch(kernel.clock_ms + HANDOVER_TTL_MS)
+        assert claim.switch is not None
         wanted = ConsentWanted(switch=claim.switch, reason=claim.reason)
         kernel.emit(Ask(instance=claim.old_instance, request=wanted))
         if not claim.waits:
@@ -361,7 +332,8 @@ class Claiming:
         claim.heard_old_ms = kernel.now_ms
         if answer.code:
             hint = "zmqnode handover status, on the old copy, says more"
-            self.fail(Trouble(code=answer.code, message=answer.text, hint=hint))
+            code = answer.code if answer.code in CONSENT_CODES else "consent_refused"
+            self.fail(Trouble(code=code, message=answer.text, hint=hint))
         elif answer.waits:
             if not claim.waits:
                 claim.waits, claim.began_ms = True, kernel.now_ms
@@ -391,6 +363,7 @@ class Claiming:
             reason=claim.reason,
             signer=identity,
         )
+        renewed = claim.sealed_ms is not None
         claim.sealed_ms = kernel.now_ms
 
         def seal_at(clock_ms: int) -> Seal:
@@ -398,7 +371,8 @@ class Claiming:
 
         code = self.handing_in.hand_in(seal_at, key=b"handover", anew=True)
         self.display.reach("submitted", waits_for="a block that holds the handover")
-        self._judged(claim, code)
+        if not renewed:  # What was handed in before may still be taken.
+            self._judged(claim, code)
 
     def _judged(self, claim: Claim, code: str | None) -> None:
         """The own lane's word: what it refuses for good, no block will take."""
@@ -416,10 +390,10 @@ class Claiming:
             return
         if kernel.state is NodeState.HANDOVER:
             self.shadow()
-            self._ask_members(claim)
-        ready = self._gathered(claim)
+            claim.words.ask(self._switch(0))
+        ready = claim.words.words()
         renew_ms = kernel.params.ready_ttl_ms // 3
-        if len(ready) >= self._suffrage().q and kernel.now_ms - claim.sealed_ms >= renew_ms:
+        if len(ready) >= voters(self.kernel).q and kernel.now_ms - claim.sealed_ms >= renew_ms:
             self._hand_in(claim, ready)
         else:
             self.handing_in.again(b"handover")
