@@ -101,7 +101,8 @@ class Concluding:
             key=b"cancel",
             anew=True,
         )
-        self.display.change(waits_for="the chain's word on the cancel")
+        if self.display.open:  # Not where another copy's handover is cancelled.
+            self.display.change(waits_for="the chain's word on the cancel")
 
     def settle_cancel(self) -> None:
         """Whether the chain cancelled this session's key before any block took its handover."""

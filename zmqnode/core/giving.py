@@ -92,7 +92,9 @@ class Giving:
         member = state.members.by_address.get(kernel.config.address)
         if not kernel.bound:
             return Trouble(code="wrong_state", message="the old copy's data folder was copied")
-        if switch.address != kernel.config.address or source != switch.new_instance:
+        own = kernel.config.address
+        copy = kernel.members.links.get(source, own) == own  # Its hello proved the identity key.
+        if switch.address != own or source != switch.new_instance or not copy:
             return Trouble(code="not_authorised", message="asked by another copy than shall vote")
         if switch.mode is not Mode.PLANNED or member is None:
             return Trouble(code="consent_refused", message="only a planned handover has consent")
@@ -196,14 +198,16 @@ class Giving:
 
     # Afterwards.
 
-    def serve_signed(self, route: object, wanted: SignedWanted) -> None:
+    def serve_signed(self, route: object, wanted: SignedWanted, source: PublicKey) -> None:
         """What this copy signed at some heights."""
         kernel = self.kernel
         last = min(wanted.last, kernel.chain.tip.height)
         stages = tuple(kernel.signed.get(height, 0) for height in range(wanted.first, last + 1))
         answer = SignedAnswer(first=wanted.first, since=kernel.signed_since, stages=stages)
         kernel.emit(Answer(route=route, reply=answer))
-        self._told = self._told or bool(stages)
+        view = self.display.view
+        if view is not None and source == view.new_instance:
+            self._told = self._told or bool(stages)
 
     def retired(self) -> None:
         """This copy's last height is committed: its certificate goes to everybody."""

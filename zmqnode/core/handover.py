@@ -94,7 +94,7 @@ class Handing:
             case ConsentWanted():
                 self.giving.serve_consent(route, request, source)
             case SignedWanted():
-                self.giving.serve_signed(route, request)
+                self.giving.serve_signed(route, request, source)
 
     def take(self, source: PublicKey, reply: Reply) -> None:
         """A peer's answer."""

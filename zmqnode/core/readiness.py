@@ -114,9 +114,10 @@ class Readiness:
 
     def serve(self, route: object, wanted: ReadyWanted, source: PublicKey) -> None:
         """Give this member's word, or say how far the standby is."""
-        self._asked_ms = self.kernel.now_ms
         switch, kernel = wanted.switch, self.kernel
         code = self._refusal(switch, source)
+        if code in ("", "not_ready"):
+            self._asked_ms = kernel.now_ms  # Nobody else is worth a block.
         ready = None
         if not code:
             time_ms = kernel.chain.tip.time_ms
