@@ -66,7 +66,7 @@ def test_there_and_back_under_load_costs_nothing(net: LocalNet) -> None:
         assert [one["name"] for one in there["phases"]] == PHASES
         assert there["reason"] == "upgrade"
         writers.wait(50)
-        submit(net, "n0", [f"to-the-old-copy-{number}" for number in range(10)])
+        submit(net, "n0", [f"to-the-old-copy-{number}" for number in range(3)])
         back = net.script.answer(SESSION, "handover", "handback", "-t", "n0b")
         writers.wait(50)
     for one, epochs in ((there, (epoch, epoch + 1)), (back, (epoch + 1, epoch + 2))):
