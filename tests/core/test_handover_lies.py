@@ -103,7 +103,7 @@ def test_a_shadow_that_others_repeat_counts_once() -> None:
 
 
 def test_false_shadows_count_nowhere() -> None:
-    """Goal: forged, of another address, of another epoch, of an unlinked key: no match, no crash."""
+    """Goal: forged, of another address, of another epoch, of an unlinked key: no match."""
     world = World()
     new, _ = ready(world)
     member = world["a1"]
@@ -341,7 +341,7 @@ def test_an_unknown_code_of_the_old_copy_is_a_refusal() -> None:
 
 
 def test_lies_about_what_was_signed_count_nothing() -> None:
-    """Goal: any SignedAnswer, at any time, leaves the count unknown or right, and crashes nobody."""
+    """Goal: any SignedAnswer, at any time, leaves the count unknown or right."""
     world = World()
     new, old = ready(world)
     lies = [

@@ -90,6 +90,8 @@ class Display:
         view = self.view
         own = view is not None and view.session == session.session
         if not own:
+            if self.open and view is not None and view.phase == "sync":
+                return  # Blocks of old, caught up with: the claim has not begun.
             if self.open and step.turn in (Turn.ACTING, Turn.RETURNED):
                 self.end("failed", MOVED)
             if self.open or self._side(session) == "other":

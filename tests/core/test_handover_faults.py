@@ -1,0 +1,193 @@
+"""Handovers over slow and lossy links, behind pauses and cuts, over partitions; forced ones."""
+
+from __future__ import annotations
+
+import pytest
+
+from zmqnode.base.exchange import NodeState
+from zmqnode.base.handover import Mode
+from zmqnode.core.authority_moves import Turn
+from zmqnode.core.events import CancelAsked
+
+from .handing_faults import (
+    FaultyWorld,
+    Paused,
+    cosigns,
+    ended,
+    heal,
+    isolate,
+    over,
+    split,
+    start,
+    turns,
+    voter,
+)
+from .handing_world import World
+
+
+def test_a_round_trip_longer_than_the_question_is_repeated() -> None:
+    """Goal: consent arrives after the next question was sent, and still counts."""
+    world = FaultyWorld(delays=range(150, 161)).up()
+    new = world.standby("a0", "a0b")
+    world.run(6000)
+    start(new)
+    assert world.run(30_000, lambda: over(new)), new.view
+    assert ended(new) == ("done", None)
+    world.check()
+
+
+def test_words_that_take_long_do_not_lose_the_old_copy() -> None:
+    """Goal: the silence of a copy that was not asked yet is none."""
+    world = World().up()
+    new = world.standby("a0", "a0b")
+    world.run(1500)
+    split(world, ["a0b"], ["a1", "a2", "a3"])
+    start(new)
+    world.run(7000)
+    assert not over(new)
+    heal(world)
+    assert world.run(20_000, lambda: over(new)) and ended(new) == ("done", None)
+    world.check()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_loss_delay_and_reorder(seed: int) -> None:
+    """Goal: a third of the messages lost, 1 to 80 ms: one voter a height, and an end."""
+    world = FaultyWorld(seed=seed, delays=range(1, 81)).up()
+    new = world.standby("a0", "a0b")
+    world.run(4000)
+    world.loss = 0.3
+    start(new)
+    assert world.run(90_000, lambda: over(new)), new.view
+    world.loss = 0.0
+    world.run(15_000)
+    world.check()
+    entitled = new if voter(world, "a0sas") == new.instance else world["a0"]
+    assert entitled.state is NodeState.CONSENSUS
+
+
+def test_a_pause_over_the_switch() -> None:
+    """Goal: A stopped between h and h + 2 wakes to a burst, votes no more and retires."""
+    world = World().up()
+    new, old = world.standby("a0", "a0b"), world["a0"]
+    world.run(1500)
+    start(new)
+    assert world.run(10_000, lambda: Turn.COMMITTED in turns(world))
+    pause = Paused(old)
+    assert world.run(15_000, lambda: over(new)) and ended(new) == ("done", None)
+    world.run(3000)
+    pause.resume()
+    world.run(6000)
+    assert old.state is NodeState.SYNCING and old.keys == 1
+    world.check()
+
+
+def test_a_copy_cut_off_before_the_takeover_retires_by_itself() -> None:
+    """Goal: cut off from all, it never votes beyond, and is a standby once it hears of it."""
+    world = World().up()
+    new, old = world.standby("a0", "a0b"), world["a0"]
+    world.run(1500)
+    isolate(world, "a0")
+    world.run(2500)
+    start(new, Mode.TAKEOVER)
+    assert world.run(30_000, lambda: over(new)) and ended(new) == ("done", None)
+    heal(world)
+    world.run(8000)
+    assert old.state is NodeState.SYNCING and old.keys == 1
+    world.check()
+
+
+def test_two_halves_with_a_copy_each() -> None:
+    """Goal: 2 of 4 on each side decide nothing; healed, exactly one copy votes."""
+    world = World().up()
+    new, old = world.standby("a0", "a0b"), world["a0"]
+    world.run(1500)
+    start(new)
+    assert world.run(10_000, lambda: new.view.phase == "submitted")
+    split(world, ["a0", "a1"], ["a0b", "a2", "a3"])
+    world.run(8000)
+    heal(world)
+    world.run(40_000)
+    assert over(new), new.view
+    states = [copy.state for copy in (old, new)]
+    assert sorted(states) == sorted([NodeState.CONSENSUS, NodeState.SYNCING])
+    world.check()
+
+
+@pytest.mark.parametrize("mode", [Mode.TAKEOVER, Mode.PLANNED])
+def test_forced_replaces_an_open_session(mode: Mode) -> None:
+    """Goal: f + 1 co-signers outvote what another copy has open; that copy is told."""
+    world = World().up()
+    other, new = world.standby("a0", "a0b"), world.standby("a0", "a0c")
+    world.run(1500)
+    if mode is Mode.TAKEOVER:
+        world["a0"].stop()
+    world.run(2500)
+    start(other, mode)
+    phase = "pending" if mode is Mode.TAKEOVER else "acting"
+    assert world.run(20_000, lambda: other.view.phase == phase)
+    other.stop()
+    world.run(20)
+    start(new, Mode.FORCED, cosigns=cosigns(world, new, ["a1", "a2"]))
+    assert world.run(25_000, lambda: over(new)), new.view
+    assert ended(new) == ("done", None) and Turn.REPLACED in turns(world)
+    other.start()
+    world.run(4000)
+    assert new.state is NodeState.CONSENSUS and other.keys == 1
+    world.check()
+
+
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_small_networks_hand_over_planned(n: int) -> None:
+    """Goal: planned works with 1, 2 and 3 members."""
+    world = World(n).up()
+    new, old = world.standby("a0", "a0b"), world["a0"]
+    world.run(1500)
+    start(new)
+    assert world.run(10_000, lambda: over(new)), new.view
+    assert ended(new) == ("done", None) and new.view.missed_ballots in (0, None)
+    world.run(1500)
+    assert old.keys == 1
+    world.check()
+
+
+def test_cancel_on_a_third_copy() -> None:
+    """Goal: a copy without a session of its own cancels another's pending takeover, unharmed."""
+    world = World().up()
+    new, third = world.standby("a0", "a0b"), world.standby("a0", "a0c")
+    world.run(1500)
+    world["a0"].stop()
+    world.run(2500)
+    start(new, Mode.TAKEOVER)
+    assert world.run(20_000, lambda: new.view.phase == "pending")
+    world.run(20)
+    third.take(CancelAsked())
+    assert world.run(5000, lambda: over(new)) and ended(new) == ("cancelled", "cancelled")
+    world.check()
+
+
+def test_a_claim_that_waits_for_the_sync_follows_older_handovers() -> None:
+    """Goal: who was handed over to meanwhile is the old copy, not who was at the start."""
+    world = World().up()
+    first = world.standby("a0", "a0b")
+    world.run(1500)
+    start(first)
+    assert world.run(10_000, lambda: over(first))
+    world.run(2000)
+    late = world.standby("a0", "a0c")
+    start(late, when_synced=True)
+    assert world.run(20_000, lambda: over(late)), late.view
+    assert ended(late) == ("done", None) and late.view.old_instance != world["a0"].instance
+    world.check()
+
+
+def test_two_addresses_share_one_slot() -> None:
+    """Goal: both get there; words of a member whose instance moved are not counted."""
+    world = World().up()
+    one, other = world.standby("a0", "a0b"), world.standby("a1", "a1b")
+    world.run(1500)
+    start(one)
+    start(other)
+    assert world.run(30_000, lambda: over(one) and over(other)), (one.view, other.view)
+    assert ended(one) == ended(other) == ("done", None)
+    world.check()
