@@ -254,8 +254,8 @@ class Claiming:
         self.shadow()
         claim.words.ask(self._switch(0))
         ready = claim.words.words()
-        if len(ready) < voters(self.kernel).q:
-            self._check_deadline(claim)
+        if len(ready) < voters(self.kernel).q or not self.answered():
+            self._check_deadline(claim)  # Without D6's answers it could not vote in time.
             return
         self.display.reach("ready")
         if claim.mode is Mode.PLANNED and claim.consent is None:

@@ -5,17 +5,17 @@ from __future__ import annotations
 from typing import Final
 
 from zmqnode.base.handing import SignedAnswer, SignedWanted
-from zmqnode.base.handover import Mode, sign_ack, sign_cancel
+from zmqnode.base.handover import sign_ack, sign_cancel
 from zmqnode.base.keys import PublicKey
 from zmqnode.base.system import seal_system
-from zmqnode.core.authority_state import Session
 from zmqnode.core.claiming import Claiming
 from zmqnode.core.display import CANCELLED, Display
 from zmqnode.core.effects import Ask
 from zmqnode.core.handing_in import HandingIn
-from zmqnode.core.kernel import Kernel
+from zmqnode.core.kernel import Kernel, Timer
 
-SIGNED_ASK_MS: Final = 25  # How often the old copy is asked what it signed.
+SIGNED_ASK_MS: Final = 25  # How often the old copy is asked what it signed,
+SIGNED_WAIT_MS: Final = 400  # and for how long after the acknowledgement, as it keeps its key.
 
 
 class Concluding:
@@ -42,7 +42,6 @@ class Concluding:
             return
         if not self.claiming.answered():
             return
-        self._ask_signed(session)
         operation = sign_ack(
             session.address, session.new_epoch, session.session, kernel.config.signer
         )
@@ -53,17 +52,20 @@ class Concluding:
             key=b"ack" + session.session,
         )
 
-    def _ask_signed(self, session: Session) -> None:
+    def count(self) -> None:
         """What the old copy signed at its last heights, to count what was missed."""
         kernel, view = self.kernel, self.display.view
-        if session.mode is not Mode.PLANNED or view is None or view.committed_height is None:
+        if view is None or view.side != "new" or view.committed_height is None:
             return
-        if self.display.knows_old or kernel.now_ms - self._signed_asked_ms < SIGNED_ASK_MS:
+        if view.acts_height is None or kernel.chain.tip.height + 1 < view.acts_height:
             return
-        assert session.acts_height is not None
-        self._signed_asked_ms = kernel.now_ms
-        wanted = SignedWanted(first=view.committed_height, last=session.acts_height - 1)
-        kernel.emit(Ask(instance=session.old_instance, request=wanted))
+        if not self.display.knows_old and kernel.now_ms - self._signed_asked_ms >= SIGNED_ASK_MS:
+            self._signed_asked_ms = kernel.now_ms
+            wanted = SignedWanted(first=view.committed_height, last=view.acts_height - 1)
+            kernel.emit(Ask(instance=view.old_instance, request=wanted))
+        if view.phase == "acknowledged":
+            self.display.conclude(SIGNED_WAIT_MS)
+            kernel.set_timer(Timer.SHADOW, SIGNED_ASK_MS)
 
     def take_signed(self, source: PublicKey, answer: SignedAnswer) -> None:
         """The old copy's record."""

@@ -40,6 +40,7 @@ class Display:
         self.view: SessionView | None = None
         self._rounds: dict[int, int] = {}
         self._old: SignedAnswer | None = None
+        self._acknowledged_ms = 0
 
     @property
     def open(self) -> bool:
@@ -142,8 +143,10 @@ class Display:
                 waits = f"height {session.acts_height}"
                 self.reach("acting", acts_height=session.acts_height, waits_for=waits)
             case Turn.ACKNOWLEDGED:
-                self.reach("acknowledged", acknowledged_height=height)
-                self.end("done", None, **self._counted())
+                waits = "the old copy's word on what it signed"
+                self._acknowledged_ms = self.kernel.now_ms
+                self.reach("acknowledged", acknowledged_height=height, waits_for=waits)
+                self.conclude(0 if self._side(session) != "new" else 1)
             case Turn.VETOED:
                 self.end("vetoed", VETOED)
             case Turn.CANCELLED:
@@ -154,6 +157,15 @@ class Display:
                 self.end("done")
             case Turn.REPLACED:
                 self.end("failed", MOVED)
+
+    def conclude(self, wait_ms: int) -> None:
+        """Acknowledged: over once the old copy has said what it signed, or that long after."""
+        view = self.view
+        if view is None or view.outcome is not None or view.phase != "acknowledged":
+            return
+        if self.knows_old or self.kernel.now_ms - self._acknowledged_ms >= wait_ms:
+            self.end("done", None, **self._counted())
+            self.change(ended_ms=view.phases[-1].at_ms)
 
     # Missed ballots and extra rounds.
 

@@ -139,6 +139,14 @@ class Giving:
             text = "the new copy does not ask any more"
             self.display.end("failed", Trouble(code="not_ready", message=text))
 
+    def wants_block(self) -> bool:
+        """Whether a consent is over by this copy's clock: only a block's time can end it."""
+        view = self.display.view
+        if view is None or view.outcome is not None or view.side != "old":
+            return False
+        waits = view.phase == "consent" and view.committed_height is None
+        return waits and self.kernel.clock_ms > self._expires_ms
+
     def decide(self, *, refuse: bool) -> bool:
         """The operator's answer to the session that waits for it; False if none does."""
         asked = self._asked
@@ -207,7 +215,7 @@ class Giving:
         kernel.emit(Answer(route=route, reply=answer))
         view = self.display.view
         if view is not None and source == view.new_instance:
-            self._told = self._told or bool(stages)
+            self._told = self._told or last == wanted.last
 
     def retired(self) -> None:
         """This copy's last height is committed: its certificate goes to everybody."""

@@ -76,6 +76,10 @@ class Handing:
         """The newest session of this address that this copy had a part in."""
         return self.display.view
 
+    def wants_block(self) -> bool:
+        """Whether a next block is work for a handover's sake that the chain does not know of."""
+        return self.readiness.wants_block() or self.giving.wants_block()
+
     def order(self, event: HandoverAsked | CancelAsked | ConsentGiven) -> None:
         """What an operator wants."""
         match event:
@@ -136,7 +140,10 @@ class Handing:
                 kernel.set_timer(Timer.SHADOW, SHADOW_MS)
         if self.display.open:
             self.concluding.settle_cancel()
+            self.concluding.count()
             self.giving.settle()
+            if self.giving.wants_block():
+                self.standing.work_arrived()
         self.sparing.look()
         self.giving.replace_key(looking_on=self.standing.looking_on())
 

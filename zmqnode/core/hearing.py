@@ -56,6 +56,7 @@ class Hearing:
             if kernel.check_ballot(ballot, self._suffrage_of(height)):
                 kernel.members.take_ballot(ballot, kernel.now_ms)
                 self._seen_ahead(ballot.address, height)
+                self.parts.resending.hurry()
         elif height == next_height:
             self.parts.taking.take_ballot(ballot)
         else:
@@ -134,6 +135,7 @@ class Hearing:
                 kernel.members.take_voteproof(vp, suffrage, kernel.now_ms)
                 for address in vp.addresses:
                     self._seen_ahead(address, height)
+                self.parts.resending.hurry()
 
     def _buffer_voteproof(self, vp: Voteproof) -> None:
         kernel = self.kernel

@@ -42,7 +42,7 @@ class Parts:
         self.consensus.propose = self.leading.propose
         self.consensus.pull = self.resending.pull
         self.handing = Handing(kernel, self._standing())
-        kernel.wants_block = self.handing.readiness.wants_block
+        kernel.wants_block = self.handing.wants_block
         self.syncing.diverged = diverged
         self.next_rounds: dict[int, RoundVotes] = {}  # Of the next height (R9).
         self.ahead: dict[str, int] = {}  # Who was seen two heights on (R10).

@@ -30,6 +30,7 @@ from zmqnode.core.values import Values
 from zmqnode.core.votes import HeightVotes, RoundVotes
 from zmqnode.core.world import ANNOUNCE_MAX, SEALS_PULLED_MAX, TIP_ASK_INTERVAL_MS
 
+HURRY_MS = 20  # How often a node two heights behind asks for what it misses.
 PEERS_ASKED_MAX = 8  # A larger suffrage is asked in turns.
 
 
@@ -43,6 +44,7 @@ class Resending:
         self._turn = 0
         self._pulled: dict[Hash, int] = {}  # What was asked for at this height: how often.
         self._height = 0
+        self._hurried_ms = 0
 
     # Sending again.
 
@@ -94,6 +96,21 @@ class Resending:
         if ahead:
             self.ask_votes(ahead[:2])
             kernel.set_timer(Timer.TIP, TIP_ASK_INTERVAL_MS)
+
+    def hurry(self) -> None:
+        """Others were seen two heights on, so what is missed here is decided: ask for it at once.
+
+        What is that far ahead is not kept (R9): who lags by two heights on a quick chain would
+        lose every word and wait for t_r at each height.
+        """
+        votes, kernel = self.consensus.votes, self.kernel
+        if votes is None or kernel.now_ms - self._hurried_ms < HURRY_MS:
+            return
+        self._hurried_ms = kernel.now_ms
+        if votes.final is not None:
+            self.pull_final(votes, votes.final, again=True)
+        else:
+            self.ask_votes(kernel.members.serving(votes.height)[:2])
 
     # Pulling content.
 
