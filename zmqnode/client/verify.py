@@ -6,8 +6,8 @@ hash to the results root; both voteproofs, and the one its value carries, are of
 reach the quorum of the suffrage of their height; and that suffrage is the one that the manifest two
 heights before (block 0: genesis) commits to by hash. So who trusts the genesis hash, trusts the
 last block: the state root is the one its ACCEPT voteproof signs. Members are learned from anybody,
-since only those count that a manifest commits to. Handovers are counted: a vote moved to an instance
-that had none before (a return gives it back to one that had).
+since only those count that a manifest commits to. Handovers are counted: a vote moved to an
+instance that had none before (a return gives it back to one that had).
 
 Not checked here: the seals' signatures and the execution. A quorum vouches for both.
 """

@@ -32,9 +32,7 @@ async def ask_each(
     return list(await asyncio.gather(*(one(node) for node in nodes)))
 
 
-async def infos(
-    nodes: Sequence[Member], timeout_ms: int | None = None
-) -> list[NodeInfo | None]:
+async def infos(nodes: Sequence[Member], timeout_ms: int | None = None) -> list[NodeInfo | None]:
     """NodeInfo of every node; None: no process, or no answer."""
     running = [node for node in nodes if node.pid is not None]
     answers = await ask_each(running, lambda client: client.info(), timeout_ms or ASK_MS)

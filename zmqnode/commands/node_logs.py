@@ -14,6 +14,7 @@ from zmqnode.commands.local_network import Member
 
 FOLLOW_S: Final = 0.2
 
+
 def lines(
     nodes: Sequence[Member], timeout_ms: int | None, *, follow: bool
 ) -> Iterator[tuple[Member, str]]:
