@@ -28,6 +28,7 @@ class Sparing:
         self.kernel = kernel
         self.claiming = claiming
         self.standing = standing
+        self._since: int | None = None  # The tip when it began to look on.
         self._silent_ms: int | None = None
         after_ms = kernel.config.standby_after_ms or 0
         drawn = int.from_bytes(kernel.own[:4], "big")
@@ -50,17 +51,26 @@ class Sparing:
     def _may(self) -> bool:
         kernel = self.kernel
         state = kernel.chain.authority
-        if self.claiming.claim is not None or not self.standing.looking_on():
+        if not self.standing.looking_on():
+            self._since = None
+            return False
+        if self._since is None:
+            self._since = kernel.chain.tip.height
+        if self.claiming.claim is not None:
             return False
         address = kernel.config.address
         if address not in state.members.by_address or state.session(address) is not None:
+            return False
+        rest = state.rest(address)
+        if rest is not None and rest.until_ms(Mode.TAKEOVER) > kernel.clock_ms:
             return False
         return state.members.n >= 3 and not state.is_used(kernel.own)
 
     def _silent(self) -> bool:
         kernel = self.kernel
         height, address = kernel.chain.tip.height, kernel.config.address
-        if height < SILENT_HEIGHTS:
+        # Certificates of a catch-up may lack a slow member: what was looked on at counts.
+        if self._since is None or height < self._since + SILENT_HEIGHTS:
             return False
         if kernel.members.balloted(address) > height - SILENT_HEIGHTS:
             return False
