@@ -20,6 +20,7 @@ from zmqnode.base.handing import (
 )
 from zmqnode.base.handover import (
     CONSENT_TAG,
+    REASON_MAX_CHARS,
     Cosign,
     Mode,
     Ready,
@@ -29,6 +30,7 @@ from zmqnode.base.handover import (
 )
 from zmqnode.base.keys import Address, PublicKey, Signature
 from zmqnode.base.seal import Seal
+from zmqnode.base.suffrage import Suffrage
 from zmqnode.base.system import seal_system
 from zmqnode.core.display import Display
 from zmqnode.core.effects import Ask, Publish
@@ -99,12 +101,15 @@ class Claiming:
         member = kernel.chain.authority.members.by_address.get(kernel.config.address)
         if member is None or kernel.config.identity is None:
             return
+        session = kernel.chain.authority.session(member.address)
+        if session is not None and session.new_instance == kernel.own:
+            return  # The chain has decided on this copy already.
         self.claim = Claim(
             mode=asked.mode,
             words=Gathering(kernel, asked.mode),
             url=asked.url,
-            reason=asked.reason,
-            cosigns=asked.cosigns,
+            reason=asked.reason[:REASON_MAX_CHARS],
+            cosigns=_of_members(asked, member.address, voters(kernel)),
             epoch=member.epoch,
             old_instance=member.instance,
             began_ms=kernel.now_ms,
@@ -120,7 +125,7 @@ class Claiming:
             old_instance=member.instance,
             new_instance=kernel.own,
             new_url=asked.url,
-            reason=asked.reason,
+            reason=asked.reason[:REASON_MAX_CHARS],
             peers_ready=0,
             peers_needed=voters(self.kernel).q,
             shadow_matches=0,
@@ -155,6 +160,17 @@ class Claiming:
             return Trouble(code="not_caught_up", message="this copy is behind")
         if asked.mode is not Mode.PLANNED and state.members.n < 3:
             return Trouble(code="no_quorum", message="no quorum is left without the old copy")
+        assert self.claim is not None
+        needed = state.members.f + 1
+        if asked.mode is Mode.FORCED and len(self.claim.cosigns) < needed:
+            text = f"{needed} other members must co-sign this"
+            return Trouble(code="cosign_missing", message=text)
+        rest = state.rest(member.address)
+        wait_ms = 0 if rest is None else rest.until_ms(asked.mode) - kernel.clock_ms
+        if wait_ms > 0 and not self.claim.syncing:
+            text = f"the last {asked.mode.text} handover of {member.address} was not acknowledged"
+            hint = f"try again in {wait_ms // 1000 + 1} s"
+            return Trouble(code="handover_cooldown", message=text, hint=hint)
         return None
 
     def _switch(self, expires_at_ms: int) -> Switch:
@@ -397,3 +413,12 @@ class Claiming:
             self._hand_in(claim, ready)
         else:
             self.handing_in.again(b"handover")
+
+
+def _of_members(asked: HandoverAsked, address: Address, members: Suffrage) -> tuple[Cosign, ...]:
+    """The co-signatures that a forced handover may carry: one a member, none of its own."""
+    if asked.mode is not Mode.FORCED:
+        return ()
+    known = {one.address: one for one in asked.cosigns if one.address in members.by_address}
+    known.pop(address, None)
+    return tuple(known.values())
