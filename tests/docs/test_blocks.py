@@ -18,7 +18,6 @@ FIRST_MINUTES = "The first ten minutes"
 RUN = [
     DOCS / "tutorial.md",
     *sorted((DOCS / "howto").glob("*.md")),
-    DOCS / "monitor.md",
     DOCS / "operating.md",
 ]
 
