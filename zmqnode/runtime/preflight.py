@@ -17,7 +17,13 @@ from zmqnode.base.handover import Cosign, Handover, Mode, Switch
 from zmqnode.base.keys import Address, PublicKey, Signature, public_text
 from zmqnode.base.suffrage import Member, Suffrage
 from zmqnode.core.authority import Authority, Refusal
-from zmqnode.core.authority_judging import address_rested, cosigned, mode_cooled, slot_free
+from zmqnode.core.authority_judging import (
+    Lift,
+    address_rested,
+    cosigned,
+    mode_cooled,
+    slot_free,
+)
 from zmqnode.core.authority_state import Context
 
 DISK_FREE_MIN_BYTES: Final = 256 << 20  # Blocks of some hours, journal segments, room to compact.
@@ -386,6 +392,8 @@ def _open(now: Situation) -> Check:
         )
     if found is None:
         return ok("open", "no other handover is in the way")
+    if found.lift is Lift.HEIGHT:  # Blocks are made for it; the operation waits for them.
+        return ok("open", found.message)
     wait_ms = found.details.get("wait_ms")
     if type(wait_ms) is int:
         text = f"{found.message}: again in {-(-wait_ms // 1000)} s"
