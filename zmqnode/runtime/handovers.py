@@ -66,7 +66,10 @@ class Handovers:
         """The core's session changed."""
         kept = self._views.pop(view.side, None)
         self._views[view.side] = view if kept is None else joined(kept, view)
-        if view.side in SIDES:
+        moved = kept is None or kept.session != view.session or kept.outcome != view.outcome
+        handed_in = view.phase == "submitted" and (kept is None or kept.phase != view.phase)
+        if view.side in SIDES and (moved or handed_in):
+            # A new file makes the vote journal's next sync wait for it: as few as will do.
             self._write()
         if kept is None or kept.phase != view.phase or kept.outcome != view.outcome:
             error = "" if view.error is None else f": {view.error.message} [{view.error.code}]"
