@@ -209,6 +209,9 @@ class Claiming:
             self.fail(moved)
         elif claim.syncing:
             self._await_sync(claim)
+        elif kernel.fault is not None:
+            self.claim = None  # What was handed in may still be taken: the chain has the word.
+            self.display.change(waits_for="the chain's word; this copy is BROKEN")
         elif claim.sealed_ms is not None:
             self._await_block(claim)
         elif kernel.state is NodeState.HANDOVER:
@@ -227,7 +230,7 @@ class Claiming:
         if (member.epoch, member.instance) != (claim.epoch, claim.old_instance):
             text = f"{member.address} has another voting copy now, in epoch {member.epoch}"
             return Trouble(code="epoch_moved", message=text)
-        if kernel.fault is not None:
+        if kernel.fault is not None and claim.sealed_ms is None:
             return Trouble(code="wrong_state", message="this copy is BROKEN")
         if session is not None and claim.mode is not Mode.FORCED and claim.sealed_ms is None:
             if session.new_instance != kernel.own:
