@@ -16,7 +16,7 @@ from zmqnode import Client
 QUICK = (
     *("--set", "params.empty_block_interval_ms=250"),
     *("--set", "params.veto_window_ms=2000"),
-    *("--set", "params.ack_window_ms=3000"),
+    *("--set", "params.ack_window_ms=8000"),
     *("--set", "params.handover_cooldown_ms=1000"),
 )
 
