@@ -94,6 +94,7 @@ class Client(Operating):
         self._copies = copies
         self._nodes = Nodes(self.targets, timeout_ms)
         self._submitter: Submitter | None = None
+        self._written: int | None = None  # The height of the newest receipt.
         self._walk: SuffrageWalk | None = None  # Who may sign, as far as proofs led this client.
 
     async def __aenter__(self) -> Self:
@@ -207,7 +208,9 @@ class Client(Operating):
 
         Args:
             arguments: by name; checked against the application's schema.
-            height: wait until the node is there; the answer is of its height then, or later.
+            height: wait until the node is there; the answer is of its height then, or later. None:
+                at least that of the newest receipt this client was given, so that it finds what
+                it wrote, whichever nodes answered.
             proof: check the keys the answer rests on against the genesis hash.
         Raises:
             Refused: ``unknown_query``, ``bad_argument``, ``query_failed``, ``proof_invalid``.
@@ -215,6 +218,7 @@ class Client(Operating):
         """
         chain = await self.chain()
         limit_ms = timeout_ms or (self.timeout_ms if height is None else WAIT_TIMEOUT_MS)
+        height = self._written if height is None else height
         asked = QueryAsked(
             name=name,
             arguments=chain.schema.query(name).positional(arguments or {}),
@@ -329,7 +333,7 @@ class Client(Operating):
             self._submitter = Submitter()
         copies = chain.suffrage.f + 1 if self._copies is None else self._copies
         first = self._nodes.first()
-        return await self._submitter.submit(
+        receipt = await self._submitter.submit(
             seal,
             first[:1] if copies > 1 else first,
             [*first[1:], *self._nodes.others] if copies > 1 else [],
@@ -337,6 +341,9 @@ class Client(Operating):
             until=until,
             timeout_ms=limit_ms,
         )
+        if receipt.height is not None:
+            self._written = max(self._written or 0, receipt.height)
+        return receipt
 
     async def _seal_of(self, operations: Sequence[Operation | Seal]) -> Seal:
         if len(operations) == 1 and isinstance(operations[0], Seal):
