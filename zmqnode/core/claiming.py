@@ -29,9 +29,7 @@ from zmqnode.base.handover import (
     sign_possession,
 )
 from zmqnode.base.keys import Address, PublicKey, Signature
-from zmqnode.base.seal import Seal
 from zmqnode.base.suffrage import Suffrage
-from zmqnode.base.system import seal_system
 from zmqnode.core.display import Display
 from zmqnode.core.effects import Ask, Publish
 from zmqnode.core.events import HandoverAsked
@@ -384,11 +382,7 @@ class Claiming:
         )
         renewed = claim.sealed_ms is not None
         claim.sealed_ms = kernel.now_ms
-
-        def seal_at(clock_ms: int) -> Seal:
-            return seal_system(operation, created_at_ms=clock_ms, signer=identity)
-
-        code = self.handing_in.hand_in(seal_at, key=b"handover", anew=True)
+        code = self.handing_in.hand_in(lambda: operation, identity, key=b"handover", anew=True)
         self.display.reach("submitted", waits_for="a block that holds the handover")
         if not renewed:  # What was handed in before may still be taken.
             self._judged(claim, code)

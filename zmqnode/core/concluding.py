@@ -7,7 +7,6 @@ from typing import Final
 from zmqnode.base.handing import SignedAnswer, SignedWanted
 from zmqnode.base.handover import sign_ack, sign_cancel
 from zmqnode.base.keys import PublicKey
-from zmqnode.base.system import seal_system
 from zmqnode.core.claiming import Claiming
 from zmqnode.core.display import CANCELLED, Display
 from zmqnode.core.effects import Ask
@@ -42,13 +41,10 @@ class Concluding:
             return
         if not self.claiming.answered():
             return
-        operation = sign_ack(
-            session.address, session.new_epoch, session.session, kernel.config.signer
-        )
+        signer = kernel.config.signer
         self.handing_in.hand_in(
-            lambda clock_ms: seal_system(
-                operation, created_at_ms=clock_ms, signer=kernel.config.signer
-            ),
+            lambda: sign_ack(session.address, session.new_epoch, session.session, signer),
+            signer,
             key=b"ack" + session.session,
         )
 
@@ -97,9 +93,9 @@ class Concluding:
         if identity is None:
             return
         epoch = kernel.chain.authority.members.by_address[address].epoch
-        operation = sign_cancel(address, epoch, new_instance, identity)
         self.handing_in.hand_in(
-            lambda clock_ms: seal_system(operation, created_at_ms=clock_ms, signer=identity),
+            lambda: sign_cancel(address, epoch, new_instance, identity),
+            identity,
             key=b"cancel",
             anew=True,
         )

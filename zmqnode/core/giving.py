@@ -20,7 +20,6 @@ from zmqnode.base.handing import (
 from zmqnode.base.handover import Mode, Switch, sign_consent, sign_veto
 from zmqnode.base.hashes import Hash
 from zmqnode.base.keys import PublicKey, Signature
-from zmqnode.base.system import seal_system
 from zmqnode.core.authority_state import is_spent
 from zmqnode.core.display import Display
 from zmqnode.core.effects import Answer, Publish, ReplaceKey
@@ -194,13 +193,10 @@ class Giving:
             return
         if kernel.state is not NodeState.CONSENSUS:
             return
-        operation = sign_veto(
-            session.address, session.epoch, session.new_instance, kernel.config.signer
-        )
+        signer = kernel.config.signer
         self.handing_in.hand_in(
-            lambda clock_ms: seal_system(
-                operation, created_at_ms=clock_ms, signer=kernel.config.signer
-            ),
+            lambda: sign_veto(session.address, session.epoch, session.new_instance, signer),
+            signer,
             key=b"veto" + session.session,
         )
 
