@@ -81,7 +81,7 @@ class Display:
         if self.open:
             now_ms = self.kernel.clock_ms
             over = {"outcome": outcome, "error": error, "waits_for": None, "ended_ms": now_ms}
-            self.change(**over, **changes)
+            self.change(**{**over, **changes})
 
     # What the chain does.
 
@@ -164,8 +164,7 @@ class Display:
         if view is None or view.outcome is not None or view.phase != "acknowledged":
             return
         if self.knows_old or self.kernel.now_ms - self._acknowledged_ms >= wait_ms:
-            self.end("done", None, **self._counted())
-            self.change(ended_ms=view.phases[-1].at_ms)
+            self.end("done", ended_ms=view.phases[-1].at_ms, **self._counted())
 
     # Missed ballots and extra rounds.
 
