@@ -14,7 +14,7 @@ from zmqnode.base.handover import Mode
 from zmqnode.core.authority_moves import Step, Turn
 from zmqnode.core.authority_state import Session
 from zmqnode.core.effects import ShowHandover
-from zmqnode.core.handover_view import PHASES, PhaseReached, SessionView, Trouble
+from zmqnode.core.handover_view import PHASES, PhaseReached, SessionView, Trouble, view_of
 from zmqnode.core.kernel import Kernel
 
 ROUNDS_KEPT: Final = 4096  # Heights whose final round is remembered.
@@ -97,7 +97,7 @@ class Display:
                 self.end("failed", MOVED)
             if self.open or self._side(session) == "other":
                 return  # What was handed in here waits on while another's takeover is pending.
-            self.begin(self._seen(session))
+            self.begin(view_of(session, self._side(session)))
         elif step.turn is Turn.COMMITTED and not self.open:
             # Given up here, and taken by a block all the same: the chain's word counts.
             assert view is not None
@@ -110,22 +110,9 @@ class Display:
             return "new"
         return "old" if own == session.old_instance else "other"
 
-    def _seen(self, session: Session) -> SessionView:
-        """A session first seen on the chain."""
-        return SessionView(
-            session=session.session,
-            mode=session.mode,
-            side=self._side(session),
-            address=session.address,
-            epoch_before=session.epoch,
-            old_instance=session.old_instance,
-            new_instance=session.new_instance,
-            new_url=session.new_url,
-        )
-
     def resume(self, session: Session) -> None:
         """After a start: the chain has an open session of this copy."""
-        self.begin(self._seen(session))
+        self.begin(view_of(session, self._side(session)))
         acting = session.acts_height is not None
         waits = "its first height" if acting else "the veto window"
         opened: dict[str, Any] = {"committed_height": session.opened_height, "waits_for": waits}

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from zmqnode.base.handover import Mode
 from zmqnode.base.hashes import Hash
 from zmqnode.base.keys import Address, PublicKey
+from zmqnode.core.authority_state import Session
 
 SHADOWS_NEEDED = 5  # HANDOVER.md section 1: the last 5 shadow ballots.
 
@@ -88,3 +89,18 @@ class SessionView:
     def phase(self) -> str | None:
         """The last phase reached."""
         return self.phases[-1].name if self.phases else None
+
+
+def view_of(session: Session, side: str, reason: str = "") -> SessionView:
+    """A session first seen on the chain: who and where, nothing of how far it is."""
+    return SessionView(
+        session=session.session,
+        mode=session.mode,
+        side=side,
+        address=session.address,
+        epoch_before=session.epoch,
+        old_instance=session.old_instance,
+        new_instance=session.new_instance,
+        new_url=session.new_url,
+        reason=reason,
+    )

@@ -19,7 +19,7 @@ from zmqnode.base.keys import Address, PublicKey, public_text
 from zmqnode.core.authority import Step, Turn
 from zmqnode.core.authority_state import Session
 from zmqnode.core.display import CANCELLED, MOVED, RETURNED, VETOED
-from zmqnode.core.handover_view import PhaseReached, SessionView, Trouble
+from zmqnode.core.handover_view import PhaseReached, SessionView, Trouble, view_of
 
 SIDES: Final = ("new", "old")  # Of this copy's own sessions; those of others are "other".
 _REMEMBERED: Final = (
@@ -97,24 +97,10 @@ def sessions_of(
             session = step.session
             view = found.get(session.session)
             if view is None:
-                view = _opened(session, reason(session))
+                view = view_of(session, "other", reason(session))
+                view = replace(view, committed_height=session.opened_height)
             found[session.session] = _after(view, step, time_ms)
     return list(found.values())
-
-
-def _opened(session: Session, reason: str) -> SessionView:
-    return SessionView(
-        session=session.session,
-        mode=session.mode,
-        side="other",
-        address=session.address,
-        epoch_before=session.epoch,
-        old_instance=session.old_instance,
-        new_instance=session.new_instance,
-        new_url=session.new_url,
-        reason=reason,
-        committed_height=session.opened_height,
-    )
 
 
 def _after(view: SessionView, step: Step, at_ms: int) -> SessionView:
