@@ -164,7 +164,7 @@ class Claiming:
             text = f"{needed} other members must co-sign this"
             return Trouble(code="cosign_missing", message=text)
         rest = state.rest(member.address)
-        wait_ms = 0 if rest is None else rest.until_ms(asked.mode) - kernel.clock_ms
+        wait_ms = 0 if rest is None else rest.until_ms(asked.mode) - kernel.network_ms
         if wait_ms > 0 and not self.claim.syncing:
             text = f"the last {asked.mode.text} handover of {member.address} was not acknowledged"
             hint = f"try again in {wait_ms // 1000 + 1} s"
@@ -330,9 +330,9 @@ class Claiming:
             return
         claim.consent_asked_ms = kernel.now_ms
         held = claim.switch
-        if held is None or held.expires_at_ms < kernel.clock_ms + HANDOVER_TTL_MS // 2:
+        if held is None or held.expires_at_ms < kernel.network_ms + HANDOVER_TTL_MS // 2:
             # The same one for a while: an answer may take longer than the next question.
-            claim.switch = self._switch(kernel.clock_ms + HANDOVER_TTL_MS)
+            claim.switch = self._switch(kernel.network_ms + HANDOVER_TTL_MS)
         assert claim.switch is not None
         wanted = ConsentWanted(switch=claim.switch, reason=claim.reason)
         kernel.emit(Ask(instance=claim.old_instance, request=wanted))
@@ -370,7 +370,7 @@ class Claiming:
         identity = kernel.config.identity
         assert identity is not None
         if claim.switch is None:
-            claim.switch = self._switch(kernel.clock_ms + HANDOVER_TTL_MS)
+            claim.switch = self._switch(kernel.network_ms + HANDOVER_TTL_MS)
         operation = sign_handover(
             claim.switch,
             possession=sign_possession(claim.switch, kernel.config.signer),

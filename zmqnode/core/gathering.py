@@ -67,7 +67,7 @@ class Gathering:
         """Those that the next block would count, and blocks after it for a while yet."""
         kernel = self.kernel
         tip_ms = kernel.chain.tip.time_ms
-        oldest_ms = max(kernel.clock_ms, tip_ms) - kernel.params.ready_ttl_ms // 2
+        oldest_ms = max(kernel.network_ms, tip_ms) - kernel.params.ready_ttl_ms // 2
         members = voters(kernel).by_address
         return {
             address: ready

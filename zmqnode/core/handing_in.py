@@ -57,7 +57,7 @@ class HandingIn:
         kernel = self.kernel
         handed = self._handed.get(key)
         if handed is None or anew or kernel.now_ms - handed.sealed_ms >= RESEAL_MS:
-            created_at_ms = max(kernel.clock_ms, kernel.chain.tip.time_ms)
+            created_at_ms = max(kernel.network_ms, kernel.chain.tip.time_ms)
             seal = seal_system(make(), created_at_ms=created_at_ms, signer=signer)
             if handed is None and len(self._handed) >= KINDS_MAX:
                 del self._handed[next(iter(self._handed))]
@@ -76,5 +76,5 @@ class HandingIn:
     def _send(self, handed: _Handed) -> None:
         kernel = self.kernel
         handed.sent_ms = kernel.now_ms
-        handed.code = kernel.pool.add(handed.seal, kernel.chain, kernel.clock_ms)
+        handed.code = kernel.pool.add(handed.seal, kernel.chain, kernel.network_ms)
         kernel.emit(PublishSeals(seals=(handed.seal,)))

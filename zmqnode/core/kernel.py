@@ -100,6 +100,23 @@ class Kernel:
         """The wall clock."""
         return max(0, self.now_ms + self.clock_offset_ms)
 
+    def set_clock(self, offset_ms: int) -> None:
+        """The own wall clock was read, or set; how far others are ahead of it changes as much."""
+        self.members.own_clock_moved(offset_ms - self.clock_offset_ms)
+        self.clock_offset_ms = offset_ms
+
+    @property
+    def network_ms(self) -> int:
+        """The wall clock of the members, as their statuses tell it: what to date by for a block.
+
+        A copy whose own clock is wrong is handed the vote all the same; of fewer than f + 1 known
+        clocks one lie could be all there is, so then it is the own one.
+        """
+        suffrage = self.chain.suffrage(self.chain.tip.height + 1)
+        known = self.members.clock_offsets(suffrage, self.now_ms)
+        ahead_ms = known[len(known) // 2] if len(known) > suffrage.f else 0
+        return max(0, self.clock_ms + ahead_ms)
+
     @property
     def silent(self) -> bool:
         """Whether this step asked for nothing so far."""

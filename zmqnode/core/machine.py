@@ -127,7 +127,7 @@ class Machine:
             case Booted():
                 pass
             case ClockRead(offset_ms=offset_ms):
-                kernel.clock_offset_ms = offset_ms
+                kernel.set_clock(offset_ms)
             case Woke():
                 self._wake()
             case PeerConnected(address=address, instance=instance, url=url):

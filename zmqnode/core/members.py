@@ -159,6 +159,23 @@ class Members:
                 tips[seen.address] = seen.claim
         return sorted(tips.values(), reverse=True)
 
+    def own_clock_moved(self, by_ms: int) -> None:
+        """Others are as much less ahead of it."""
+        for seen in self.instances.values():
+            seen.clock_offset_ms -= by_ms
+
+    def clock_offsets(self, suffrage: Suffrage, now_ms: int) -> list[int]:
+        """How far the clocks of members who vote are ahead of the own one, least first."""
+        offsets = []
+        for member in suffrage.members:
+            seen = self.instances.get(member.instance)
+            if member.instance == self.own:
+                offsets.append(0)
+            elif seen is not None and seen.status_ms is not None:
+                if now_ms - seen.status_ms <= 2 * LIVE_MS:
+                    offsets.append(seen.clock_offset_ms)
+        return sorted(offsets)
+
     def failing(self, instance: PublicKey) -> bool:
         """Whether it failed to serve what it claimed, and has served nothing since."""
         seen = self.instances.get(instance)

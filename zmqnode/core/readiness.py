@@ -152,5 +152,5 @@ class Readiness:
         kernel = self.kernel
         if self._asked_ms is None or kernel.now_ms - self._asked_ms > ASKED_RECENTLY_MS:
             return False
-        age_ms = kernel.clock_ms - kernel.chain.tip.time_ms
+        age_ms = kernel.network_ms - kernel.chain.tip.time_ms
         return age_ms > kernel.params.ready_ttl_ms // 2

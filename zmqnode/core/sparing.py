@@ -62,7 +62,7 @@ class Sparing:
         if address not in state.members.by_address or state.session(address) is not None:
             return False
         rest = state.rest(address)
-        if rest is not None and rest.until_ms(Mode.TAKEOVER) > kernel.clock_ms:
+        if rest is not None and rest.until_ms(Mode.TAKEOVER) > kernel.network_ms:
             return False
         return state.members.n >= 3 and not state.is_used(kernel.own)
 

@@ -47,7 +47,7 @@ class Situation:
     Args:
         identity: its identity key; instance: its own key.
         suffrage: who votes on the next block.
-        context: of the next block, at the own clock.
+        context: of the next block, at the members' time.
         following: it executes every block live, at the tip; ``lag``: blocks it is behind.
         open: it has a part in a session that is not over.
         linked, calling: instances it reaches, instances that reach it.

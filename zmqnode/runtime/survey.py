@@ -60,7 +60,7 @@ def survey(
         network_id=standing.signer.domain.network_id,
         authority=ledger.authority,
         suffrage=suffrage,
-        context=kernel.context(tip.height + 1, max(tip.time_ms + 1, kernel.clock_ms)),
+        context=kernel.context(tip.height + 1, max(tip.time_ms + 1, kernel.network_ms)),
         state=kernel.state,
         broken=None if fault is None else fault.cause,
         following=handing.standing.looking_on(),
