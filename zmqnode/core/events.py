@@ -168,9 +168,10 @@ class CancelAsked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConsentGiven:
-    """The old copy's operator answers the session that waits for it."""
+    """The old copy's operator answers a session that waits for it; None: the one that is shown."""
 
     refuse: bool = False
+    session: Hash | None = None
 
 
 Event = (

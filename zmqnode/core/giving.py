@@ -8,7 +8,7 @@ address pending vetoes it by itself; its ballots say the same.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, TypeVar
 
 from zmqnode.base.exchange import SEALS_ANNOUNCED_MAX, NodeState, SealsAnnounced
 from zmqnode.base.handing import (
@@ -26,6 +26,9 @@ from zmqnode.core.effects import Answer, Publish, ReplaceKey
 from zmqnode.core.handing_in import HandingIn
 from zmqnode.core.handover_view import SessionView, Trouble
 from zmqnode.core.kernel import Kernel
+from zmqnode.core.members import INSTANCES_PER_ADDRESS
+
+T = TypeVar("T")
 
 CONSENT_AHEAD_MAX_MS: Final = 60_000  # A consent is good for at most so long.
 APPROVAL_MS: Final = 30_000  # How long an operator's answer holds for a new copy that asks again.
@@ -47,10 +50,9 @@ class Giving:
         self.display = display
         self.handing_in = handing_in
         self.voting = voting
-        self._asked: tuple[Hash, int] | None = None  # The session that waits for the operator.
-        self._expires_ms = 0  # Of the newest switch this copy was asked for, in block time.
-        self._heard_ms = 0  # When it was.
-        self._approved: tuple[Hash, bool, int] | None = None  # Session, refused, until when.
+        # By session: when the new copy asked last, and when what it asked for expires (block time).
+        self._asked: dict[Hash, tuple[int, int]] = {}
+        self._answers: dict[Hash, tuple[bool, int]] = {}  # The operator's: refused, until when.
         self._spent_ms: int | None = None
         self._told = False
         self._replaced = False
@@ -63,19 +65,21 @@ class Giving:
         switch, kernel = wanted.switch, self.kernel
         trouble = self._refusal(switch, source)
         if trouble is None:
-            self._expires_ms, self._heard_ms = switch.expires_at_ms, kernel.now_ms
+            _remember(self._asked, switch.session, (kernel.now_ms, switch.expires_at_ms))
         consent: Signature | None = None
         waits = False
         if trouble is None and kernel.config.consent_asks:
             waits, trouble = self._operator_says(switch)
         if trouble is None and not self.display.open:
             self._show(switch, wanted.reason)
-        if trouble is None and waits:
+        shown = self._shown() == switch.session  # Another copy may ask while one is waited for.
+        if trouble is None and waits and shown:
             self.display.change(waits_for="consent of this copy's operator")
-        elif trouble is None:
+        elif trouble is None and not waits:
             self._stream_pool()
             consent = sign_consent(switch, kernel.config.signer)
-            self.display.reach("consent", waits_for="a block that holds the handover")
+            if shown:
+                self.display.reach("consent", waits_for="a block that holds the handover")
         answer = ConsentAnswer(
             session=switch.session,
             consent=consent,
@@ -106,54 +110,62 @@ class Giving:
             return Trouble(code="not_standby", message="the new copy's key was used before")
         if switch.new_instance in state.cancelled_keys(switch.address):
             return Trouble(code="cancelled", message="handovers to this copy were cancelled")
-        if switch.expires_at_ms > kernel.clock_ms + CONSENT_AHEAD_MAX_MS:
+        if switch.expires_at_ms > kernel.network_ms + CONSENT_AHEAD_MAX_MS:
             return Trouble(code="consent_refused", message="asked for longer than a minute")
         return None
 
     def _operator_says(self, switch: Switch) -> tuple[bool, Trouble | None]:
         """Whether to wait; a refusal is given once."""
-        now_ms = self.kernel.now_ms
-        approved = self._approved
-        if approved is not None and approved[0] == switch.session and now_ms < approved[2]:
-            if not approved[1]:
-                return False, None
-            self._approved = None
-            text = "the old copy's operator refused"
-            return False, Trouble(code="consent_refused", message=text)
-        self._asked = (switch.session, now_ms)
-        return True, None
+        refused, until_ms = self._answers.get(switch.session, (False, 0))
+        if self.kernel.now_ms >= until_ms:
+            return True, None
+        if not refused:
+            return False, None
+        del self._answers[switch.session]
+        text = "the old copy's operator refused"
+        return False, Trouble(code="consent_refused", message=text)
+
+    def _shown(self) -> Hash | None:
+        """The session that is shown here, open and not taken by a block yet."""
+        view = self.display.view
+        if view is None or view.outcome is not None or view.side != "old":
+            return None
+        return view.session if view.committed_height is None else None
 
     def settle(self) -> None:
         """What this copy was asked for ends here too if no block takes it."""
-        kernel, view = self.kernel, self.display.view
-        if view is None or view.outcome is not None or view.side != "old":
+        kernel, view, session = self.kernel, self.display.view, self._shown()
+        if view is None or session is None:
             return
-        if view.committed_height is not None:
-            return
+        asked_ms, expires_ms = self._asked.get(session, (0, 0))
         if view.phase == "consent":
-            if kernel.chain.tip.time_ms >= self._expires_ms:
+            if kernel.chain.tip.time_ms >= expires_ms:
                 text = "no block took the handover in time"
                 self.display.end("expired", Trouble(code="expired", message=text))
-        elif kernel.now_ms - self._heard_ms > APPROVAL_MS:
+        elif kernel.now_ms - asked_ms > APPROVAL_MS:
             text = "the new copy does not ask any more"
             self.display.end("failed", Trouble(code="not_ready", message=text))
 
     def wants_block(self) -> bool:
         """Whether a consent is over by this copy's clock: only a block's time can end it."""
-        view = self.display.view
-        if view is None or view.outcome is not None or view.side != "old":
+        view, session = self.display.view, self._shown()
+        if view is None or session is None or view.phase != "consent":
             return False
-        waits = view.phase == "consent" and view.committed_height is None
-        return waits and self.kernel.clock_ms > self._expires_ms
+        _, expires_ms = self._asked.get(session, (0, 0))
+        return self.kernel.network_ms > expires_ms
 
-    def decide(self, *, refuse: bool) -> bool:
-        """The operator's answer to the session that waits for it; False if none does."""
-        asked = self._asked
-        if asked is None or self.kernel.now_ms - asked[1] > APPROVAL_MS:
+    def decide(self, session: Hash | None, *, refuse: bool) -> bool:
+        """The operator's answer to a session that waits for it; False if it does not.
+
+        None is the session that is shown: of several, what the operator saw is what is answered.
+        """
+        now_ms, shown = self.kernel.now_ms, self._shown()
+        session = session or shown
+        asked = self._asked.get(session) if session is not None else None
+        if session is None or asked is None or now_ms - asked[0] > APPROVAL_MS:
             return False
-        self._approved = (asked[0], refuse, self.kernel.now_ms + APPROVAL_MS)
-        self._asked = None
-        if refuse and self.display.open:
+        _remember(self._answers, session, (refuse, now_ms + APPROVAL_MS))
+        if refuse and session == shown:
             text = "this copy's operator refused"
             self.display.end("failed", Trouble(code="consent_refused", message=text))
         return True
@@ -252,3 +264,11 @@ class Giving:
     def spent(self) -> bool:
         """Whether this instance can never vote again and its key was not replaced yet."""
         return self._spent_ms is not None
+
+
+def _remember(by_session: dict[Hash, T], session: Hash, what: T) -> None:
+    """The newest of a session; the one that is oldest makes room."""
+    by_session.pop(session, None)
+    if len(by_session) >= INSTANCES_PER_ADDRESS:
+        del by_session[next(iter(by_session))]
+    by_session[session] = what

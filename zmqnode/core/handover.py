@@ -87,8 +87,8 @@ class Handing:
                 self.claiming.begin(event)
             case CancelAsked():
                 self.concluding.cancel()
-            case ConsentGiven(refuse=refuse):
-                self.giving.decide(refuse=refuse)
+            case ConsentGiven(refuse=refuse, session=session):
+                self.giving.decide(session, refuse=refuse)
 
     def serve(self, route: object, request: HandoverRequest, source: PublicKey) -> None:
         """A peer's question."""

@@ -191,7 +191,7 @@ class Orders:
         waits = view is not None and view.outcome is None and view.committed_height is None
         if view is None or not waits or any(one.name == "consent" for one in view.phases):
             raise self._none_open("no handover waits for this copy's consent")
-        self._post(ConsentGiven(refuse=refuse))
+        self._post(ConsentGiven(refuse=refuse, session=view.session))
         return told({"session": self.shown.row(view), "serial": self.shown.serial})
 
     def _none_open(self, text: str) -> Refused:
