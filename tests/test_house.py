@@ -105,7 +105,8 @@ def loaded_by(statement: str) -> set[str]:
     return set(done.stdout.splitlines()[-1].split())
 
 
-HEAVY = {"zmq", "nacl", "lmdb", "yaml", "rich", "asyncio", "msgpack"}
+# pydantic: what newer versions of Typer read values with; as slow to import as all the rest of it.
+HEAVY = {"zmq", "nacl", "lmdb", "yaml", "rich", "asyncio", "msgpack", "pydantic"}
 
 
 def test_the_public_names_are_loaded_on_use() -> None:
@@ -122,6 +123,12 @@ def test_help_loads_no_room() -> None:
 def test_the_help_of_no_word_loads_what_its_commands_need(word: str) -> None:
     """Goal: help at once. asyncio is the standard library's and let be where it is wanted."""
     statement = f"from zmqnode.commands.main import main\nmain(['{word}', '--help'])"
+    assert loaded_by(statement) & (HEAVY - {"asyncio"}) == set()
+
+
+@pytest.mark.parametrize("words", [["handover", "start"], ["testnet", "up"], ["node", "run"]])
+def test_the_help_of_a_command_in_a_group_loads_none_of_it_either(words: list[str]) -> None:
+    statement = f"from zmqnode.commands.main import main\nmain({[*words, '-h']})"
     assert loaded_by(statement) & (HEAVY - {"asyncio"}) == set()
 
 

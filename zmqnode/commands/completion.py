@@ -36,11 +36,11 @@ def completion(
 def _script(shell: str) -> str:
     from zmqnode.commands.main import COMPLETE_VARIABLE, NAME, build
 
-    root = build("")
     printed = io.StringIO()
     before = os.environ.get(COMPLETE_VARIABLE)
     os.environ[COMPLETE_VARIABLE] = f"source_{shell}"
     try:
+        root = build("")
         with redirect_stdout(printed):
             root(args=[], prog_name=NAME, standalone_mode=False)
     except SystemExit:

@@ -20,7 +20,9 @@ from zmqnode.commands import terminal
 
 NAME: Final = "zmqnode"
 COMPLETE_VARIABLE: Final = "_ZMQNODE_COMPLETE"
-CONTEXT: Final = {"help_option_names": ["-h", "--help"]}
+# The help option has no default of its own, and Typer reads a value that is none of its type's
+# through pydantic; a default that is a bool spares every command that import on its way.
+CONTEXT: Final = {"help_option_names": ["-h", "--help"], "default_map": {"help": False}}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +82,10 @@ def build(word: str | None) -> typer.Typer:
         name=NAME,
         help="A Byzantine-fault-tolerant node over ZeroMQ, replaceable while it runs.",
         context_settings=CONTEXT,
+        # Typer's completion lives in two options of the root, which every command line would read,
+        # at the price of importing pydantic; a shell that asks sets the variable. To print the
+        # script there is `zmqnode completion`.
+        add_completion=COMPLETE_VARIABLE in os.environ,
         pretty_exceptions_enable=False,
         rich_markup_mode=None,
     )

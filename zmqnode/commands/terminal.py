@@ -12,13 +12,10 @@ import base64
 import enum
 import json
 import os
-import platform
 import re
 import signal
 import sys
-import tempfile
 import time
-import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -207,6 +204,10 @@ def _bug(error: Exception, words: Sequence[str], *, as_json: bool) -> int:
 
 def _report(error: Exception, words: Sequence[str]) -> Path:
     """Writes the traceback, without local variables and with everything key-like left out."""
+    import platform
+    import tempfile
+    import traceback
+
     from zmqnode import __version__
     from zmqnode.config.secret import redact
 
