@@ -169,6 +169,20 @@ def test_every_difference_has_its_code(field: str, value: Any, code: str) -> Non
     assert judged(said(replace(THEIRS, **{field: value}))) == code
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "code"),
+    [
+        ("params", Hash(b"x" * 32), "params_mismatch"),
+        ("app_version", 2, "app_mismatch"),
+        ("network_id", "x", "network_mismatch"),
+    ],
+)
+def test_what_makes_the_genesis_another_one_is_named(field: str, value: Any, code: str) -> None:
+    """Parameters and application are in the genesis: where they differ, its hash does too."""
+    other = replace(THEIRS, genesis=Hash(b"x" * 32), **{field: value})
+    assert judged(said(other)) == code
+
+
 def test_an_instance_that_only_names_its_key_is_no_instance() -> None:
     """A-sub holds A's identity key, but not A's instance key."""
     named = replace(THEIRS, instance=PrivateKey(b"\7" * 32).public)

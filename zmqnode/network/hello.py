@@ -148,7 +148,8 @@ def refusal(
         other_nonce: ours.
         address, identity: who CURVE says is on the other end.
     Returns:
-        A reason code, the most basic difference first, or "".
+        A reason code, or "". The most basic difference comes first, but the genesis last: parameters
+        and application are part of it, so that where they differ it does, and they tell more.
     """
     theirs = said.introduction
     if theirs.protocol != mine.protocol:
@@ -167,12 +168,12 @@ def refusal(
         return "bad_signature"
     if theirs.address != address:
         return "address_mismatch"
-    if theirs.genesis != mine.genesis:
-        return "genesis_mismatch"
     if theirs.params != mine.params:
         return "params_mismatch"
     if (theirs.app, theirs.app_version) != (mine.app, mine.app_version):
         return "app_mismatch"
+    if theirs.genesis != mine.genesis:
+        return "genesis_mismatch"
     if theirs.instance == mine.instance:
         return "own_instance" if theirs.incarnation == mine.incarnation else "instance_twice"
     return ""
