@@ -13,6 +13,7 @@ from zmqnode.core.handover import Handing, Standing
 from zmqnode.core.joining import Joining
 from zmqnode.core.kernel import Kernel
 from zmqnode.core.leading import Leading
+from zmqnode.core.owing import Owing
 from zmqnode.core.records import Recovery
 from zmqnode.core.resending import Resending
 from zmqnode.core.syncing import Syncing
@@ -44,11 +45,13 @@ class Parts:
         self.handing = Handing(kernel, self._standing())
         kernel.wants_block = self.handing.wants_block
         self.syncing.diverged = diverged
+        self.syncing.owed = Owing(kernel, self.syncing.claimed_tip, self._owes).sign
         self.next_rounds: dict[int, RoundVotes] = {}  # Of the next height (R9).
         self.ahead: dict[str, int] = {}  # Who was seen two heights on (R10).
         self.proof: tuple[int, PublicKey] | None = None  # Who sent the ACCEPT VP of this height.
         self.behind_ms: int | None = None
         self.paused: HeightVotes | None = None  # The height left for SYNCING.
+        self.late = False  # It stood at the tip in this run, and others went on without it.
         self.stopping = False
         self.restored: Restored | None = restore(kernel, recovery, self.syncing)
 
@@ -61,6 +64,10 @@ class Parts:
             check_late=self.values.check_late,
             work_arrived=consensus.work_arrived,
         )
+
+    def _owes(self) -> bool:
+        """Who was away, or is not sure of what it signed (D6), does not."""
+        return self.late and self.joining.enough()
 
     def entitled(self) -> int | None:
         """The epoch under which this copy votes on the next block; None if it does not."""

@@ -111,6 +111,7 @@ class Phases:
             votes = self.parts.restored.height_votes(kernel)
             self.parts.restored = None
         paused, self.parts.paused = self.parts.paused, None
+        self.parts.late = False
         if votes is None and paused is not None and paused.parent.hash == tip.hash:
             votes = paused
             votes.executing.clear()  # A result that came meanwhile went by.
@@ -157,6 +158,7 @@ class Phases:
         )  # If nothing more is decided, it goes on from here.
         self.parts.consensus.leave()
         self.parts.next_rounds = {}
+        self.parts.late = True
         kernel.enter_state(NodeState.SYNCING, reason)
 
     def go_on(self) -> None:

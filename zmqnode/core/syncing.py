@@ -63,6 +63,7 @@ class Syncing:
         self.executing: Waiting | None = None
         self.last_applied: Waiting | None = None
         self.diverged: Callable[[Voteproof], None] = lambda vp: None
+        self.owed: Callable[[Voteproof], None] = lambda vp: None
 
     def idle(self) -> bool:
         """Whether nothing is being applied."""
@@ -76,9 +77,14 @@ class Syncing:
 
     def at_tip(self) -> bool:
         """Own tip >= the (f+1)-th highest tip claimed by the other members who serve."""
+        tip = self.claimed_tip()
+        return tip is None or self.kernel.chain.tip.height >= tip
+
+    def claimed_tip(self) -> int | None:
+        """The tip that f+1 other members who serve claim; None if fewer claim any."""
         suffrage = self.kernel.chain.newest_suffrage()
         tips = self.kernel.members.claimed_tips(suffrage, self.kernel.now_ms)
-        return len(tips) <= suffrage.f or self.kernel.chain.tip.height >= tips[suffrage.f]
+        return None if len(tips) <= suffrage.f else tips[suffrage.f]
 
     # Asking.
 
@@ -240,6 +246,7 @@ class Syncing:
             # D3: the store may lag behind blocks of a catch-up as well.
             data = tuple(seal.data for seal in item.seals)
             self.kernel.record(ValueHeld(value=item.value, seals=data), sync=False)
+            self.owed(item.accept)
         self.last_applied = item
         self.commit(event, item.accept)
         return True
