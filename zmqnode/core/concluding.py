@@ -14,7 +14,7 @@ from zmqnode.core.handing_in import HandingIn
 from zmqnode.core.kernel import Kernel, Timer
 
 SIGNED_ASK_MS: Final = 25  # How often the old copy is asked what it signed,
-SIGNED_WAIT_MS: Final = 400  # and for how long after the acknowledgement, as it keeps its key.
+SIGNED_WAIT_MS: Final = 2000  # and for how long after the acknowledgement, as it keeps its key.
 
 
 class Concluding:

@@ -33,7 +33,7 @@ T = TypeVar("T")
 CONSENT_AHEAD_MAX_MS: Final = 60_000  # A consent is good for at most so long.
 APPROVAL_MS: Final = 30_000  # How long an operator's answer holds for a new copy that asks again.
 STOP_WAIT_MS: Final = 5_000  # A stop waits so long for the first height of the new copy.
-REPLACE_KEY_MS: Final = 500  # A spent key still answers what it signed for so long.
+REPLACE_KEY_MS: Final = 2500  # A spent key waits for so long to be asked what it signed.
 
 
 class Giving:
@@ -254,7 +254,8 @@ class Giving:
             return
         if self._spent_ms is None:
             self._spent_ms = kernel.now_ms
-        asked_for = self.display.view is not None and self.display.view.side == "old"
+        view = self.display.view
+        asked_for = view is not None and view.side == "old" and view.mode is Mode.PLANNED
         waited = kernel.now_ms - self._spent_ms >= REPLACE_KEY_MS
         if waited or self._told or not asked_for:
             self._replaced = True
