@@ -32,6 +32,7 @@ class Chain:
         self._executed: dict[Hash, int] = {}
         self._expiring: deque[tuple[int, Hash]] = deque()
         self._orders: dict[int, tuple[Member, ...]] = {}
+        self._moved: dict[Address, int] = {}  # First height of the newest voter, if seen to change.
         newest = recovery.blocks[-1].height + 2
         self.authority = recovery.authority or founded(self._suffrages[newest])
         for summary in recovery.blocks:
@@ -54,11 +55,23 @@ class Chain:
         """The suffrage of the highest height known, tip + 2."""
         return self._suffrages[self._tip.height + 2]
 
+    def voter(self, address: Address, height: int) -> Member | None:
+        """Who votes for an address at a height; None if nobody does, or it is too long ago."""
+        suffrage = self._suffrages.get(height)
+        if suffrage is None and 0 < self._moved.get(address, 0) <= height:
+            suffrage = self.newest_suffrage()
+        return None if suffrage is None else suffrage.by_address.get(address)
+
     def append(
         self, summary: BlockSummary, suffrage: Suffrage, authority: Authority | None = None
     ) -> None:
         """The next block, suffrage(height + 2) and the authority after it (None: unchanged)."""
         assert summary.height == self._tip.height + 1
+        before = self._suffrages[summary.height + 1]
+        if suffrage is not before:
+            for member in suffrage.members:
+                if before.by_address[member.address].instance != member.instance:
+                    self._moved[member.address] = summary.height + 2
         self._suffrages[summary.height + 2] = suffrage
         if authority is not None:
             self.authority = authority

@@ -51,7 +51,11 @@ class Hearing:
         if seen is not None and source == ballot.instance:
             seen.heard_ms = kernel.now_ms
         if height < next_height:
-            self.parts.values.take_late(ballot)
+            voter = kernel.chain.voter(ballot.address, height)
+            if voter is not None and voter.instance != ballot.instance:
+                kernel.ignored_ballots += 1  # A zombie's: neither a vote nor evidence.
+            else:
+                self.parts.values.take_late(ballot)
         elif self.parts.consensus.votes is None or height > next_height + 1:
             if kernel.check_ballot(ballot, self._suffrage_of(height)):
                 kernel.members.take_ballot(ballot, kernel.now_ms)
