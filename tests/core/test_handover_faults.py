@@ -191,3 +191,25 @@ def test_two_addresses_share_one_slot() -> None:
     assert world.run(30_000, lambda: over(one) and over(other)), (one.view, other.view)
     assert ended(one) == ended(other) == ("done", None)
     world.check()
+
+
+def test_a_member_that_missed_a_handover_catches_up_with_another_dead() -> None:
+    """Goal: whose key is gone does not keep a node that knows no other from the tip (seed 106685).
+
+    Method: a3 sleeps over the handover of a0, whose old key is deleted then; a2 dies for good.
+    """
+    world = World().up()
+    new, late = world.standby("a0", "a0b"), world["a3"]
+    world.run(1500)
+    late.stop()
+    start(new)
+    assert world.run(10_000, lambda: over(new)) and ended(new) == ("done", None)
+    world.run(2_000)
+    assert world["a0"].keys == 1
+    world["a2"].stop()
+    world.run(2_000)
+    late.start()
+    assert world.run(20_000, lambda: late.state is NodeState.CONSENSUS), (late.state, late.tip)
+    before = late.tip
+    assert world.run(60_000, lambda: late.tip > before + 3)
+    world.check()

@@ -148,15 +148,21 @@ class Members:
         return seen.state is None or seen.state in voting
 
     def claimed_tips(self, suffrage: Suffrage, now_ms: int) -> list[int]:
-        """Tips that other members claim and have not failed to serve, highest first."""
+        """Tips that other members claim and have not failed to serve, highest first.
+
+        One an address: of its instance in ``suffrage``, or of a connected one, whose hello proved
+        the address. Who is behind knows who voted long ago; that key may be gone since.
+        """
         tips: dict[Address, int] = {}
         for instance, seen in self.instances.items():
             fresh = seen.heard_ms is not None and now_ms - seen.heard_ms <= 2 * LIVE_MS
             if instance == self.own or not fresh or seen.claim <= seen.failed_tip:
                 continue
             member = suffrage.by_address.get(seen.address)
-            if member is not None and member.instance == instance:
-                tips[seen.address] = seen.claim
+            if member is None:
+                continue
+            if member.instance == instance or self.links.get(instance) == seen.address:
+                tips[seen.address] = max(seen.claim, tips.get(seen.address, 0))
         return sorted(tips.values(), reverse=True)
 
     def own_clock_moved(self, by_ms: int) -> None:
