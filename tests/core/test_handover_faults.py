@@ -6,6 +6,7 @@ import pytest
 
 from zmqnode.base.exchange import NodeState
 from zmqnode.base.handover import Mode
+from zmqnode.base.params import Params
 from zmqnode.core.authority_moves import Turn
 from zmqnode.core.events import CancelAsked
 
@@ -212,4 +213,27 @@ def test_a_member_that_missed_a_handover_catches_up_with_another_dead() -> None:
     assert world.run(20_000, lambda: late.state is NodeState.CONSENSUS), (late.state, late.tip)
     before = late.tip
     assert world.run(60_000, lambda: late.tip > before + 3)
+    world.check()
+
+
+def test_what_was_acknowledged_is_done_though_the_next_handover_comes_before_the_count() -> None:
+    """Goal: a copy told of its acknowledgement never says that it failed (seed 107500).
+
+    Method: the old copy cannot say what it signed, and a third takes over from the new one while
+    that is waited for.
+    """
+    world = World(params=Params(empty_block_interval_ms=20)).up()
+    new, third = world.standby("a0", "a0b"), world.standby("a0", "a0c")
+    world.run(1500)
+    start(new)
+    assert world.run(10_000, lambda: new.view.phase == "acting"), new.view
+    world.cut("a0", "a0b")
+    assert world.run(5_000, lambda: new.view.phase == "acknowledged"), new.view
+    world.run(10)
+    session = new.view.session
+    start(third)
+    assert world.run(350, lambda: third.view.phase == "acting"), third.view
+    world.run(3_000)
+    last = [view for view in new.views if view.session == session][-1]
+    assert (last.outcome, last.error) == ("done", None)
     world.check()

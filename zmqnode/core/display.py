@@ -93,6 +93,7 @@ class Display:
         if not own:
             if self.open and view is not None and view.phase == "sync":
                 return  # Blocks of old, caught up with: the claim has not begun.
+            self.conclude(0)  # What was acknowledged is done, whatever comes after it.
             if self.open and step.turn in (Turn.ACTING, Turn.RETURNED):
                 self.end("failed", MOVED)
             if self.open or self._side(session) == "other":
