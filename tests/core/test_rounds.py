@@ -721,3 +721,21 @@ def test_a_ballot_of_a_stranger_or_under_another_epoch_is_not_counted(
     ]
     node.hear(*wrong)
     assert node.machine.consensus.votes.at(0).ballots(Stage.INIT) == {}
+
+
+def test_r7_a_proposal_that_brings_the_decided_value_later_than_its_seals(four: Members) -> None:
+    """Goal: whatever comes last ends the height, in whatever order it comes (seed 107103).
+
+    Method: in round 1, decided in round 0: the seal, the ACCEPT VP, the value at the very last.
+    """
+    node = Node(four, me=2)
+    node.join()
+    seal = four.seal()
+    value = node.next_value((seal,))
+    node.hear(four.draw_vp(value.height, 0, (0, 1, 3)))
+    leader = node.kernel.chain.leader(value.height, 0)
+    node.pool_seals(seal)
+    node.hear(four.accept_vp(value.height, 0, value, (0, 1, 3)))
+    effects = node.hear(four.proposal(four.addresses.index(leader.address), 0, value))
+    assert [effect.value for effect in of(effects, Execute)] == [value]
+    assert commits(node.executes(value)) == [value.height]

@@ -27,17 +27,8 @@ from zmqnode.core.justification import justified
 from zmqnode.core.kernel import Kernel, Timer
 from zmqnode.core.records import BallotSigned, CertificateHeld
 from zmqnode.core.values import Values, Verdict
-from zmqnode.core.voter import Diverged
+from zmqnode.core.voter import DIVERGED_WAY_OUT, DRIFTED_WAY_OUT, Diverged
 from zmqnode.core.votes import HeightVotes
-
-DRIFTED_WAY_OUT = (
-    "executing a value again gave another block than the one this node signed for "
-    "(see the divergence report): start the version that signed"
-)
-DIVERGED_WAY_OUT = (
-    "compare the divergence report with another node; start the version that agrees with the "
-    "network, the node resumes when executing the block again gives its hash"
-)
 
 
 class Consensus:
@@ -151,8 +142,14 @@ class Consensus:
         self.consider()
 
     def consider(self) -> None:
-        """R2: check the proposal of this round; sign INIT, or DRAW if it is invalid."""
+        """R2: check the proposal of this round; sign INIT, or DRAW if it is invalid.
+
+        Once the height is decided, whatever came may be what its block was waiting for (R7).
+        """
         votes = self.votes
+        if votes is not None and votes.final is not None:
+            self.finish()
+            return
         if votes is None:
             return
         proposal = votes.here.proposal

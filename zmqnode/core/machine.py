@@ -37,7 +37,6 @@ from zmqnode.base.keys import Address, PublicKey
 from zmqnode.base.proposal import Value
 from zmqnode.base.seal import Seal
 from zmqnode.base.voteproof import Voteproof
-from zmqnode.core.consensus import DIVERGED_WAY_OUT
 from zmqnode.core.effects import AnswerClient, Commit, Effect, PublishSeals, ServeBlocks
 from zmqnode.core.events import (
     Answered,
@@ -64,6 +63,7 @@ from zmqnode.core.kernel import Kernel, Timer
 from zmqnode.core.parts import Parts
 from zmqnode.core.phases import Phases
 from zmqnode.core.records import BlockSummary, CertificateHeld
+from zmqnode.core.voter import DIVERGED_WAY_OUT
 from zmqnode.core.world import MachineConfig
 
 UNBOUND_WAY_OUT = (

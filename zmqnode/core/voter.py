@@ -15,6 +15,14 @@ from zmqnode.base.point import Stage
 from zmqnode.base.proposal import Proposal
 from zmqnode.base.signing import Signs
 
+DRIFTED_WAY_OUT = (
+    "executing a value again gave another block than the one this node signed for "
+    "(see the divergence report): start the version that signed"
+)
+DIVERGED_WAY_OUT = (
+    "compare the divergence report with another node; start the version that agrees with the "
+    "network, the node resumes when executing the block again gives its hash"
+)
 Position = tuple[int, int, int]
 
 
