@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import pytest
 from hypothesis import given
@@ -17,6 +18,7 @@ from zmqnode.commands.monitor_frame import frame
 from zmqnode.commands.monitor_ink import ASCII, STYLES, UNICODE, Frame, cells, wrapped
 from zmqnode.commands.monitor_layout import GIVE_WAY, NAMES
 from zmqnode.commands.monitor_picture import amount, duration, sparkline
+from zmqnode.commands.monitor_svg import BASE, HIGH, WIDE, svg
 from zmqnode.commands.monitor_ui import first_ui
 
 TEXTS, PICTURES = texts(), pictures()
@@ -30,6 +32,22 @@ def test_a_picture_is_the_golden_one(name: str) -> None:
 @pytest.mark.parametrize("name", PICTURES)
 def test_an_svg_is_the_golden_one(name: str) -> None:
     assert PICTURES[name]() == (FOLDER / name).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("scene", SCENES)
+def test_an_svg_holds_every_word_at_its_column_and_frames_as_shapes(scene: str) -> None:
+    """Goal: the same in every viewer. Method: the document is read back into rows of cells."""
+    made = drawn(scene, 100, 30, UNICODE)
+    root = ET.fromstring(svg(made, 100))
+    rows = {one.get("y"): one for one in root.iter("{http://www.w3.org/2000/svg}text")}
+    drawn_as_shapes = str.maketrans(dict.fromkeys("─│╭╮╰╯├┤┬┴┼▁▂▃▄▅▆▇█░", " "))
+    for number, line in enumerate(made.text().splitlines()):
+        words = line.translate(drawn_as_shapes).rstrip()
+        read = ""
+        for span in rows.pop(f"{round(number * HIGH + BASE, 2):g}", ()):
+            read = read.ljust(round(float(span.get("x", "")) / WIDE)) + (span.text or "")
+        assert read == words
+    assert rows == {}
 
 
 def test_no_golden_file_is_left_over() -> None:
@@ -115,6 +133,7 @@ def test_what_is_old_has_no_colours_and_says_its_age() -> None:
     assert "▲ reconnecting, picture 7.4 s old" in made.text()
     body = made.lines[3:-1]
     assert {style for line in body for _, style in line} == {"old"}
+    assert {style for line in made.lines[1:3] for _, style in line} == {"old", "rule", ""}
     assert {style for line in drawn("healthy", 80, 24, UNICODE).lines for _, style in line} > {
         "good"
     }

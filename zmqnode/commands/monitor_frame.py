@@ -83,6 +83,8 @@ def frame(
     if left is not None and left < 3:
         head, left = head[: max(0, len(head) - (3 - left))], 3
     out = [cornered(_top(picture, ui, columns, marks), *marks.corners[:2])]
+    if picture.old or ui.paused:
+        head = _greyed(head)  # It was so; it need not be so now.
     out += [sides(line, columns, marks) for line in head]
     if snapshot is None:
         page = _waiting(picture, columns - 4)
