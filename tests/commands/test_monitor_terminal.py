@@ -55,8 +55,9 @@ def playing(
 def test_keys_do_what_they_say_and_q_gives_the_terminal_back(tmp_path: Path) -> None:
     with playing(tmp_path) as one:
         one.until("replay, at its end")
-        assert "height 44" in one.text
-        assert "handover n0sas" in one.text
+        # The lines of a picture come one after the other: each is waited for.
+        one.until("height 44")
+        one.until("handover n0sas")
         one.press("?")
         one.until("this page")
         one.press("x")
@@ -65,7 +66,7 @@ def test_keys_do_what_they_say_and_q_gives_the_terminal_back(tmp_path: Path) -> 
         one.until(lambda: "8 log" not in one.text and "7 peers" in one.text)
         one.press("\x1b[B\x1b[B\r")
         one.until("peers: detail")
-        assert "n2sas" in one.text
+        one.until("n2sas")
         one.press("\x1b")
         one.until(lambda: "detail ──" not in one.text)
         one.press("\x1b")
@@ -95,7 +96,7 @@ def test_another_size_is_another_picture(tmp_path: Path) -> None:
         one.until("at its end")
         one.resize(60, 16)
         one.until(lambda: "8 log" not in one.text and "1 suffrage" in one.text)
-        assert len(one.text.splitlines()[0]) == 60
+        one.until(lambda: len(one.text.splitlines()[0]) == 60)
         one.resize(160, 45)
         one.until("8 log")
         one.until(lambda: len(one.text.splitlines()[0]) == 160)

@@ -204,7 +204,14 @@ async def _shown(asked: Asked, watch: Watch, hand_over: Callable[[int], object] 
             name: text for name, text in os.environ.items() if name not in ("COLUMNS", "LINES")
         }
         console = Console(highlight=False, markup=False, emoji=False, _environ=variables)
-        screen = Screen(watch, console, marks, ui, hand_over=hand_over)  # type: ignore[arg-type]
+        screen = Screen(
+            watch,
+            console,
+            marks,
+            ui,
+            hand_over=hand_over,  # type: ignore[arg-type]
+            interval_ms=asked.interval_ms,
+        )
         await screen.run()
 
 

@@ -1,7 +1,8 @@
 """The live screen: rich's Live for the picture, raw keys, one redraw for whatever changed.
 
-A picture is drawn when a snapshot, a key or a new size came, at most 20 times a second, and once a
-second while it ages. What looks as before is not written again.
+A picture is drawn for a key or a new size at once, at most 20 times a second; for snapshots once an
+interval, of however many nodes they are; and once a second while it ages. What looks as before is
+not written again.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import signal
 import sys
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,6 +22,7 @@ from rich.live import Live
 
 from zmqnode.base.instant import rfc3339
 from zmqnode.commands import monitor_json, monitor_svg, terminal
+from zmqnode.commands.monitor import INTERVAL_MS
 from zmqnode.commands.monitor_frame import frame
 from zmqnode.commands.monitor_ink import ASCII, UNICODE, Frame, Marks
 from zmqnode.commands.monitor_keys import KeyDecoder, raw_keys, read_keys
@@ -50,6 +52,8 @@ class Screen:
     Attributes:
         ui: where the person is; keys replace it.
         hand_over: begins a handover of a node's copy; None: not offered.
+        interval_ms: how often pictures of a node come.
+        touched: the person did something, and sees it at once.
     """
 
     watch: Watch
@@ -57,6 +61,8 @@ class Screen:
     marks: Marks
     ui: Ui
     hand_over: HandOver | None = None
+    interval_ms: int = INTERVAL_MS
+    touched: asyncio.Event = field(default_factory=asyncio.Event)
     held: Picture | None = None
     drawn: Frame | None = None
     task: asyncio.Task[None] | None = None
@@ -65,7 +71,7 @@ class Screen:
     async def run(self) -> None:
         """Until the person quits, or the terminal is gone."""
         loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGWINCH, self.watch.changed.set)
+        loop.add_signal_handler(signal.SIGWINCH, self._touch)
         try:
             with (
                 Live(
@@ -80,13 +86,12 @@ class Screen:
             ):
                 while not self.over:
                     self.watch.changed.clear()
+                    self.touched.clear()
                     self._draw(live)
                     await asyncio.sleep(FRAME_MS_MIN / 1000)
-                    # Not wait_for: before Python 3.12 it may lose a cancellation that comes
-                    # together with what it waits for.
-                    with suppress(TimeoutError):
-                        async with asyncio.timeout(AGE_MS / 1000):
-                            await self.watch.changed.wait()
+                    paced_ms = min(self.interval_ms, AGE_MS)
+                    if not await _within(self.touched, paced_ms - FRAME_MS_MIN):
+                        await _within(self.watch.changed, AGE_MS - paced_ms)
         finally:
             loop.remove_signal_handler(signal.SIGWINCH)
             if self.task is not None:
@@ -108,7 +113,7 @@ class Screen:
             if keys is None:
                 loop.remove_reader(descriptor)
                 self.over = True
-                self.watch.changed.set()
+                self._touch()
                 return
             self._take(keys)
             if decoder.waits:
@@ -131,7 +136,12 @@ class Screen:
                 self.held = None
             self._act(self.ui.action)
         if keys:
-            self.watch.changed.set()
+            self._touch()
+
+    def _touch(self) -> None:
+        """Draw at once. Also what waits for news of the nodes wakes up."""
+        self.touched.set()
+        self.watch.changed.set()
 
     def _act(self, action: str) -> None:
         match action:
@@ -174,10 +184,10 @@ class Screen:
         def over() -> None:
             if self.ui.note == text:
                 self.ui = replace(self.ui, note="")
-                self.watch.changed.set()
+                self._touch()
 
         self.ui = replace(self.ui, note=text)
-        self.watch.changed.set()
+        self._touch()
         asyncio.get_running_loop().call_later(NOTE_MS / 1000, over)
 
     def _save(self) -> str:
@@ -197,6 +207,16 @@ class Screen:
         except OSError as error:
             return f"not saved: {error.strerror}"
         return f"saved {stem}.svg .txt .json"
+
+
+async def _within(event: asyncio.Event, limit_ms: int) -> bool:
+    """Whether it was set before the time was over."""
+    # Not wait_for: before Python 3.12 it may lose a cancellation that comes together with what it
+    # waits for.
+    with suppress(TimeoutError):
+        async with asyncio.timeout(limit_ms / 1000):
+            await event.wait()
+    return event.is_set()
 
 
 def can_draw() -> bool:
