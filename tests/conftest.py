@@ -16,7 +16,8 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 @pytest.fixture(autouse=True)
 def nobody_in_particular(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No variables of the command line, and a home of the test's own."""
+    """No variables of the command line or a terminal, and a home of the test's own."""
     for name in [name for name in os.environ if name.startswith("ZMQNODE_")]:
         monkeypatch.delenv(name)
+    monkeypatch.delenv("COLUMNS", raising=False)  # Some test runners set it in their workers.
     monkeypatch.setenv("ZMQNODE_HOME", str(tmp_path / "home-of-the-test"))

@@ -36,6 +36,14 @@ def schema(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
     return found
 
 
+def test_a_narrow_terminal_does_not_break_it(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    assert main(["config", "schema"]) == 0
+    assert "properties" in json.loads(capsys.readouterr().out)
+
+
 @pytest.mark.parametrize("sample", sorted(SAMPLES.glob("**/node*.yml")), ids=lambda path: path.name)
 def test_every_sample_is_valid(schema: dict[str, Any], sample: Path) -> None:
     Draft202012Validator(schema).validate(yaml.safe_load(sample.read_text()))

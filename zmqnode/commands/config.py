@@ -74,12 +74,11 @@ def schema(as_json: JsonOption = False) -> None:
 
 
 def _findings(answer: dict[str, Any]) -> RenderableType:
-    from rich.console import Group
     from rich.text import Text
 
     if answer["ok"]:
         return Text(f"{answer['file']}: ok")
-    return Group(*(Text(_line(finding), overflow="fold") for finding in answer["findings"]))
+    return Text("\n".join(_line(finding) for finding in answer["findings"]))
 
 
 def _line(finding: dict[str, Any]) -> str:
@@ -121,4 +120,4 @@ def _flat(tree: dict[str, Any], prefix: str = "") -> list[tuple[str, object]]:
 def _indented(answer: dict[str, Any]) -> RenderableType:
     from rich.text import Text
 
-    return Text(json.dumps(answer, indent=2), overflow="fold")
+    return Text(json.dumps(answer, indent=2))

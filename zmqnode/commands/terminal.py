@@ -231,6 +231,7 @@ def _terminated(_signal: int, _frame: object) -> None:
 
 def _draw(answer: Any, as_panel: Callable[[Any], RenderableType] | None) -> None:
     from rich.console import Console
+    from rich.text import Text
 
     from zmqnode.commands import view
 
@@ -238,8 +239,10 @@ def _draw(answer: Any, as_panel: Callable[[Any], RenderableType] | None) -> None
     console = Console(
         width=PLAIN_COLUMNS if wide else None, highlight=False, markup=False, emoji=False
     )
+    drawn = (as_panel or view.plain)(answer)
     with console.capture() as capture:
-        console.print((as_panel or view.plain)(answer))
+        # Lines that programs read too (JSON, file:line:col) are the terminal's to wrap.
+        console.print(drawn, soft_wrap=isinstance(drawn, Text))
     # Cells are padded to their column; a reader of lines has no use for that.
     lines = [one.rstrip() for one in capture.get().splitlines()]
     write(sys.stdout, "\n".join(lines) + "\n")
