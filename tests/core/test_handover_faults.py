@@ -23,7 +23,7 @@ from .handing_faults import (
     turns,
     voter,
 )
-from .handing_world import World
+from .handing_world import Copy, World
 
 
 def test_a_round_trip_longer_than_the_question_is_repeated() -> None:
@@ -67,6 +67,13 @@ def test_loss_delay_and_reorder(seed: int) -> None:
     assert entitled.state is NodeState.CONSENSUS
 
 
+def ignored(copy: Copy) -> int:
+    """Ballots that it saw and did not take, of instances without a vote."""
+    kernel = copy.machine.kernel
+    assert kernel is not None
+    return kernel.ignored_ballots
+
+
 def test_a_pause_over_the_switch() -> None:
     """Goal: A stopped between h and h + 2 wakes to a burst, votes no more and retires."""
     world = World().up()
@@ -95,6 +102,8 @@ def test_a_copy_cut_off_before_the_takeover_retires_by_itself() -> None:
     heal(world)
     world.run(8000)
     assert old.state is NodeState.SYNCING and old.keys == 1
+    counts = {name: ignored(world[name]) for name in ("a1", "a2", "a3")}
+    assert any(counts.values()), counts
     world.check()
 
 

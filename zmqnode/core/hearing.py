@@ -19,6 +19,8 @@ from zmqnode.core.intake import next_height_kept
 from zmqnode.core.parts import Parts
 from zmqnode.core.votes import RoundVotes
 
+LATE_HEIGHTS = 2  # Back from the tip: what comes for these is on its way as always (R9).
+
 
 class Hearing:
     """Routes ballots, proposals, voteproofs, statuses and announcements by height."""
@@ -51,8 +53,7 @@ class Hearing:
         if seen is not None and source == ballot.instance:
             seen.heard_ms = kernel.now_ms
         if height < next_height:
-            voter = kernel.chain.voter(ballot.address, height)
-            if voter is not None and voter.instance != ballot.instance:
+            if self._of_no_voter(ballot, late=height < next_height - LATE_HEIGHTS):
                 kernel.ignored_ballots += 1  # A zombie's: neither a vote nor evidence.
             else:
                 self.parts.values.take_late(ballot)
@@ -65,6 +66,16 @@ class Hearing:
             self.parts.taking.take_ballot(ballot)
         else:
             self._buffer_ballot(ballot)
+
+    def _of_no_voter(self, ballot: Ballot, *, late: bool) -> bool:
+        """Whether its instance had no vote there; if it comes late, or has none any more.
+
+        A copy that was cut off or paused over its replacement still thinks that it votes.
+        """
+        chain = self.kernel.chain
+        heights = (ballot.fact.height, chain.tip.height + 1)[: 1 + late]
+        voters = [chain.voter(ballot.address, height) for height in heights]
+        return any(one is not None and one.instance != ballot.instance for one in voters)
 
     def _suffrage_of(self, height: int) -> Suffrage:
         """Who votes at a height beyond the tip, as far as it is known here."""
