@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tests.e2e.answers import HISTORY, SESSION
-from tests.e2e.local_net import LocalNet
+from tests.e2e.answers import SESSION
+from tests.e2e.local_net import LocalNet, until
 from zmqnode import Client
+from zmqnode.errors import Refused, Unreachable, ZmqnodeError
 
 # Blocks and windows short enough to wait for.
 QUICK = (
@@ -43,8 +45,14 @@ def refused(net: LocalNet, code: str, name: str, *words: object) -> dict[str, An
 
 
 def history(net: LocalNet, name: str = "n1") -> list[Moved]:
-    rows = net.script.answer(HISTORY, "handover", "history", "-t", name)["handovers"]
-    return [Moved(*(row[key] for key in Moved.__dataclass_fields__)) for row in rows]
+    """The handovers of a node's chain, oldest first."""
+
+    async def asked(client: Client) -> list[Moved]:
+        rows = await client.handover_history()
+        return [Moved(*(getattr(row, key) for key in Moved.__dataclass_fields__)) for row in rows]
+
+    found: list[Moved] = net.ask(asked, name)[name]
+    return found
 
 
 def voting(net: LocalNet) -> dict[str, tuple[str, int]]:
@@ -55,9 +63,64 @@ def voting(net: LocalNet) -> dict[str, tuple[str, int]]:
     return {one.address: (name, one.epoch) for name, one in active.items()}
 
 
+def other_copy(net: LocalNet) -> tuple[str, str, int]:
+    """The copy of n0sas that votes, the one that does not, and the epoch."""
+    active, epoch = voting(net)["n0sas"]
+    return active, "n0b" if active == "n0" else "n0", epoch
+
+
+def until_failing(
+    net: LocalNet, target: object, code: str, *, mode: str = "planned", sign: str | None = None
+) -> None:
+    """Until a check fails there with this code; what is gone is noticed after two seconds."""
+    until(lambda: code in failing(net, target, mode, sign), f"{code} at {target}")
+
+
+def until_ready(net: LocalNet, name: str, mode: str = "planned") -> None:
+    """Until no check fails there."""
+    until(lambda: failing(net, name, mode) == [], f"{name} is ready for {mode}")
+
+
+def failing(net: LocalNet, target: object, mode: str, sign: str | None = None) -> list[str | None]:
+    """The codes of the checks that fail; ``unreachable`` before the node can be asked."""
+    where = str(net.dir / target if isinstance(target, str) and "/" not in target else target)
+
+    async def codes() -> list[str | None]:
+        async with Client(where, sign=sign) as client:
+            checks = (await client.handover_preflight(mode)).checks
+            return [one.code for one in checks if one.status == "failed"]
+
+    try:
+        return asyncio.run(codes())
+    except (Refused, Unreachable) as error:
+        return [error.code]
+
+
+def heal_alone(net: LocalNet, name: str) -> None:
+    """This node's own part of all cuts is undone: it hears the others, and is not heard."""
+
+    async def heal(client: Client) -> None:
+        await client.cut((), ())
+
+    net.ask(heal, name)
+
+
 def settle(net: LocalNet) -> None:
     """Until every address has its active copy in CONSENSUS and all others follow."""
-    net.do("up")
+    if not settled(net):
+        net.do("up")
+
+
+def settled(net: LocalNet) -> bool:
+    try:
+        infos = net.infos()
+    except ZmqnodeError:
+        return False
+    voters = {one.address for one in infos.values() if one.role == "active"}
+    states = {one.state for one in infos.values() if one.role == "active"}
+    waiting = {one.state for one in infos.values() if one.role != "active"}
+    everybody = {one.address for one in infos.values()}
+    return voters == everybody and states == {"CONSENSUS"} and waiting <= {"SYNCING"}
 
 
 def ends_well(net: LocalNet, *, active: str, epoch: int, address: str = "n0sas") -> None:

@@ -16,6 +16,7 @@ from typing import Any
 from tests.e2e.answers import TESTNET, VERIFY
 from tests.e2e.script import Script
 from zmqnode import Client
+from zmqnode.client.auditing import verify_blocks
 
 DEADLINE_SECONDS = 60.0
 
@@ -91,20 +92,23 @@ class LocalNet:
 
         return asyncio.run(every())
 
-    def verify(self) -> dict[str, dict[str, Any]]:
-        """Every node's chain is good, and equal at the height that all have."""
-        answers = {
-            name: self.script.answer(VERIFY, "block", "verify", "-t", name, "--timeout", "60s")
-            for name in self.names()
-        }
-        lowest = min(answer["last_height"] for answer in answers.values())
+    def verify(self) -> dict[str, Any]:
+        """Every node's chain is good, and equal at the height that all have.
+
+        One is asked by the command; the others by what the command calls, as its start costs more.
+        """
+        first, *rest = self.names()
+        words = ("block", "verify", "-t", first, "--timeout", "60s")
+        told = self.script.answer(VERIFY, *words)
+        found = {first: told, **self.ask(verified, *rest)} if rest else {first: told}
+        lowest = min(one["last_height"] for one in found.values())
 
         async def hash_there(client: Client) -> str:
             return (await client.block(lowest)).block_hash
 
         same = self.ask(hash_there)
         assert len(set(same.values())) == 1, same
-        return answers
+        return found
 
     def end(self) -> None:
         """Whatever happened in the test: nothing of it lives on."""
@@ -119,6 +123,13 @@ class LocalNet:
             for file in self.dir.glob("*/node.pid")
             if file.read_text().strip()
         }
+
+
+async def verified(client: Client) -> dict[str, Any]:
+    """What ``block verify`` says, which must be that all is well."""
+    found: dict[str, Any] = (await verify_blocks(client)).json()
+    assert found["ok"] is True, found
+    return found
 
 
 def named(answer: dict[str, Any], name: str) -> dict[str, Any]:

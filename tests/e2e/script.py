@@ -7,7 +7,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -48,10 +48,12 @@ class Script:
         home = {"ZMQNODE_HOME": str(self.folder / "home-of-the-test"), "COLUMNS": "200"}
         return {**kept, **home, "TMPDIR": str(self.folder), **self.variables}
 
-    def start(self, *words: object, **options: Any) -> subprocess.Popen[str]:
-        """The command, begun; the caller ends it."""
+    def start(
+        self, *words: object, under: Sequence[str] = (), **options: Any
+    ) -> subprocess.Popen[str]:
+        """The command, begun, by another one if need be; the caller ends it."""
         return subprocess.Popen(
-            [*COMMAND, *map(str, words)],
+            [*under, *COMMAND, *map(str, words)],
             cwd=self.folder,
             env=self.environment(),
             text=True,

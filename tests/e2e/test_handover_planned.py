@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e.answers import NODE_INFO, PREFLIGHT, SESSION, check
+from tests.e2e.answers import HISTORY, NODE_INFO, PREFLIGHT, SESSION, check
 from tests.e2e.conftest import net_in
 from tests.e2e.copies import (
     QUICK,
@@ -77,6 +77,8 @@ def test_there_and_back_under_load_costs_nothing(net: LocalNet) -> None:
         assert one["peers_ready"] >= one["peers_needed"] == 3
         assert one["shadow_matches"] >= one["shadow_needed"]
     check_promises(net, writers.promised, prefix="planned-")
+    words = ("handover", "history", "-t", "n1", "--address", "n0sas")
+    assert len(net.script.answer(HISTORY, *words)["handovers"]) == before + 2
     assert history(net)[before:] == [
         Moved("n0sas", "planned", epoch + 1, "done"),
         Moved("n0sas", "planned", epoch + 2, "done"),
