@@ -148,8 +148,8 @@ def refusal(
         other_nonce: ours.
         address, identity: who CURVE says is on the other end.
     Returns:
-        A reason code, or "". The most basic difference comes first, but the genesis last: parameters
-        and application are part of it, so that where they differ it does, and they tell more.
+        A reason code, or "". The most basic difference comes first, but the genesis last: the
+        parameters and the application are part of it, and tell more.
     """
     theirs = said.introduction
     if theirs.protocol != mine.protocol:
