@@ -407,6 +407,7 @@ class Node:
         records: Iterable[JournalRecord] = (),
         watermark: Ballot | None = None,
         bound: bool = True,
+        deaths: tuple[tuple[Hash, int], ...] = (),
     ) -> list[Effect]:
         blocks = (self.members.genesis,) if blocks is None else tuple(blocks)
         tip = blocks[-1].height
@@ -418,6 +419,7 @@ class Node:
             watermark=watermark,
             nonce=NONCE,
             bound=bound,
+            deaths=deaths,
         )
         return self.steps(Booted(recovery=recovery), ClockRead(offset_ms=self.clock_offset_ms))
 

@@ -24,6 +24,7 @@ from zmqnode.core import (
     joining,
     leading,
     machine,
+    pool,
     resending,
     values,
     voter,
@@ -187,6 +188,12 @@ def poisoned(seed: int) -> Plan:
     return base(seed, clients=clients, bound_ms=10_000)
 
 
+def relentless(seed: int) -> Plan:
+    """One seal of many kills the process of whoever executes it, and lives for a minute."""
+    clients = Clients(seals=20, every_ms=30, resend_ms=200, poison=seed % 5)
+    return base(seed, heights=20, clients=clients, bound_ms=20_000)
+
+
 def hurried(seed: int) -> Plan:
     """A member's clock is far ahead of all others."""
     return base(seed, betrayals=(Betrayal(node=seed % 4, name="clock-ahead"),))
@@ -338,6 +345,28 @@ def _no_d7(replace: Replace) -> None:
         return votes
 
     replace(boot.Restored, "height_votes", unscarred)
+    _no_setting_aside(replace)
+
+
+def _no_setting_aside(replace: Replace) -> None:
+    """Nobody remembers inside which seals the process died."""
+
+    class Forgetting(dict[Any, int]):
+        def update(self, *others: Any, **more: Any) -> None:
+            pass
+
+    init = pool.Pool.__init__
+
+    def forgetful(self: pool.Pool, *parts: Any) -> None:
+        init(self, *parts)
+        self.deaths = Forgetting()
+
+    replace(pool.Pool, "__init__", forgetful)
+
+
+def _no_refusal_to_die(replace: Replace) -> None:
+    """A seal known to kill is not proposed, but executed for whoever proposes it."""
+    replace(pool.Pool, "fatal", lambda self, seals: False)
 
 
 def _no_clock(replace: Replace) -> None:
@@ -435,7 +464,11 @@ MUTANTS = (
     Mutant(name="D5 hold", remove=_no_content_hold, plan=calm, caught_by=("content",)),
     Mutant(name="D6", remove=_no_d6, plan=forgetful, caught_by=VOTES),
     Mutant(name="D6 look", remove=_no_d6_look, plan=relapsing, caught_by=VOTES, seeds=40),
-    Mutant(name="D7", remove=_no_d7, plan=poisoned, caught_by=("progress", "storm")),
+    Mutant(name="D7", remove=_no_d7, plan=poisoned, caught_by=("killed", "progress")),
+    Mutant(
+        name="D7 again", remove=_no_setting_aside, plan=relentless, caught_by=("killed", "progress")
+    ),
+    Mutant(name="D7 refusal", remove=_no_refusal_to_die, plan=relentless, caught_by=("killed",)),
     Mutant(name="clock", remove=_no_clock, plan=hurried, caught_by=("time",)),
     Mutant(name="J", remove=_no_justification, plan=misled, caught_by=("agreement",), seeds=40),
     Mutant(name="one ACCEPT", remove=_no_one_accept, plan=split, caught_by=VOTES),

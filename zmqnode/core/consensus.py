@@ -182,7 +182,7 @@ class Consensus:
                 self.values.keep(value)
         if not known:
             self.give_up()
-        elif not may_execute(votes, vid, pr):
+        elif not may_execute(kernel, votes, vid, pr):
             self.give_up()  # D7: it died inside; no crash loop.
         else:
             self.sign_init(value)
@@ -305,7 +305,7 @@ class Consensus:
         if here.proposal is not None and votes.verdicts.get(here.proposal.value.hash):
             wanted[here.proposal.value.hash] = here.proposal.pr
         for vid, pr in wanted.items():
-            if may_execute(votes, vid, pr):
+            if may_execute(self.kernel, votes, vid, pr):
                 self.execute(vid)
 
     def execute(self, vid: Hash) -> None:

@@ -76,6 +76,7 @@ class Kernel:
         self.chain = Chain(recovery, config.params)
         self._remembered = remembering(config.verify)
         self.pool = Pool(config.pool, config.params, self.context)
+        self.pool.deaths.update(recovery.deaths)
         self.members = Members(config.signer.public, now_ms)
         self.timing = Timing()
         self.voter = Voter(config.address, config.signer)

@@ -153,10 +153,11 @@ class Leading:
             if at is None or at.init_vp is None or at.init_vp.fact.value is None:
                 continue
             vid = at.init_vp.fact.value
+            value = votes.values.get(vid)
             slow = vid in votes.overrun or vid in votes.died
+            slow |= value is not None and self.kernel.pool.fatal(value.seals)
             if at.draw_vp is None or not slow or vid in votes.results:
                 return round_, ()
-            value = votes.values.get(vid)
             if value is not None:
                 dropped.extend(value.seals)
         return FRESH, tuple(dropped)

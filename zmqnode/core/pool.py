@@ -3,12 +3,17 @@
 The pool's bounds decide nothing on the chain: a value is judged by its content alone. What a bound
 refuses gets a reason code that the client can act on. Seals of the newest blocks are kept a little
 longer for peers that still miss them.
+
+A seal inside whose execution this process died may be one that kills whoever executes it (D7). Once
+may be chance (somebody killed the process just then): it is proposed alone, when nothing else
+waits, so that no other seal shares its fate. Twice is none: it is not proposed again.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from typing import Final
 
 from zmqnode.base.hashes import Hash
 from zmqnode.base.keys import PublicKey
@@ -21,6 +26,8 @@ from zmqnode.core.authority_state import Context
 from zmqnode.core.chain import Chain
 from zmqnode.core.world import SEALS_KEPT_BLOCKS, PoolLimits
 from zmqnode.errors import Malformed
+
+DEATHS_MAX: Final = 2  # Inside one seal: then it is the seal.
 
 
 class Pool:
@@ -37,6 +44,7 @@ class Pool:
         self._by_sender: dict[PublicKey, list[int]] = {}
         self._recent: deque[dict[Hash, Seal]] = deque(maxlen=SEALS_KEPT_BLOCKS)
         self._quarantined: dict[Hash, None] = {}  # Of those that wait: this node cannot execute.
+        self.deaths: dict[Hash, int] = {}  # How often this process died inside a seal.
         self._held: dict[Hash, Seal] = {}  # Pulled for a value of this height, beyond the bounds.
         self.bytes = 0
         self.operations = 0
@@ -77,6 +85,8 @@ class Pool:
             self.refused[code] = self.refused.get(code, 0) + 1
             return code
         self._seals[seal.hash] = seal
+        if self.fatal((seal.hash,)):
+            self._quarantined[seal.hash] = None
         share = self._by_sender.setdefault(seal.sender, [0, 0])
         share[0] += 1
         share[1] += len(seal.data)
@@ -150,6 +160,11 @@ class Pool:
             if seal in self._seals:
                 self._quarantined[seal] = None
 
+    def fatal(self, seals: Iterable[Hash]) -> bool:
+        """Whether executing one of these is known to kill this process."""
+        deaths = self.deaths
+        return bool(deaths) and any(deaths.get(seal, 0) >= DEATHS_MAX for seal in seals)
+
     def _drop(self, seal: Hash) -> Seal | None:
         found = self._seals.pop(seal, None)
         self._quarantined.pop(seal, None)
@@ -199,17 +214,23 @@ class Pool:
         left_out = dict.fromkeys(without)
         operations = self.params.block_operations_max - len(system)
         size = self.params.block_bytes_max - sum(len(seal.data) for seal in system)
-        chosen = []
+        chosen: list[Seal] = []
+        suspect: Seal | None = None
         for seal in self._seals.values():
             if seal.hash in left_out or seal.hash in self._quarantined:
                 continue
             if not chain.timely(seal.created_at_ms, time_ms):
+                continue
+            if seal.hash in self.deaths:
+                suspect = suspect or seal
                 continue
             if len(seal.operations) > operations or len(seal.data) > size:
                 break  # Later, smaller ones must not overtake for ever.
             operations -= len(seal.operations)
             size -= len(seal.data)
             chosen.append(seal)
+        if suspect is not None and not chosen and not system:
+            chosen.append(suspect)
         return tuple(chosen)
 
     def announced(self, count: int) -> tuple[Seal, ...]:

@@ -129,6 +129,7 @@ class Recovery:
         bound: False when the data folder was copied or moved (DESIGN.md section 2): sign nothing.
         votes_lost: True when the folder's vote journal is gone while its chain is there: what this
             instance signed is not known, so it signs nothing more (D4, D6).
+        deaths: seals inside whose execution this process died, and how often (D7).
     """
 
     blocks: tuple[BlockSummary, ...]
@@ -139,3 +140,4 @@ class Recovery:
     authority: Authority | None = None
     bound: bool = True
     votes_lost: bool = False
+    deaths: tuple[tuple[Hash, int], ...] = ()

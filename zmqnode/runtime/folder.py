@@ -14,13 +14,16 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 from zmqnode.base.keys import PrivateKey, parse_private, public_text
+from zmqnode.base.params import Params
 from zmqnode.config.secret import read_secret_file, write_secret_file
 from zmqnode.errors import Damaged, Invalid, Refused
+from zmqnode.runtime.hazards import Hazards
 from zmqnode.storage.segments import is_blank
 
 INSTANCE_FILE: Final = "instance.key"
@@ -156,6 +159,7 @@ class DataFolder:
             message = f"the data folder {path} cannot be made: {error.strerror}"
             raise Invalid("file_missing", message, file=str(path)) from None
         self._wrote_pid = False
+        self._hazards: Hazards | None = None
         self._lock = self._locked()
         try:
             self.instance = self._instance_key()
@@ -247,6 +251,11 @@ class DataFolder:
         self.instance = key
         return key
 
+    def open_hazards(self, params: Params) -> Hazards:
+        """What marks the seal that is executed; closed with the folder. Raises Damaged."""
+        self._hazards = Hazards(self.path, params, time.time_ns() // 1_000_000)
+        return self._hazards
+
     def write_pid(self) -> None:
         """node.pid, decimal, beside the data."""
         (self.path / PID_FILE).write_text(f"{os.getpid()}\n")
@@ -254,6 +263,8 @@ class DataFolder:
 
     def close(self) -> None:
         """Let go of the lock; again is harmless."""
+        if self._hazards is not None:
+            self._hazards.close()
         if self._wrote_pid:
             (self.path / PID_FILE).unlink(missing_ok=True)
             self._wrote_pid = False

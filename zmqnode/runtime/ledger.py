@@ -35,6 +35,7 @@ from zmqnode.core.effects import Commit, Execute
 from zmqnode.core.events import Executed
 from zmqnode.core.records import BlockSummary
 from zmqnode.errors import Damaged, Malformed
+from zmqnode.runtime.hazards import Hazards
 from zmqnode.storage.memory import MemoryStore
 from zmqnode.storage.pages import Overlay, StateTree
 from zmqnode.storage.store import BlockRecord, Store
@@ -85,6 +86,7 @@ class Ledger:
     def __init__(self, store: Store, app: App, genesis: Genesis) -> None:
         self.store = store
         self.app = app
+        self.hazards: Hazards | None = None  # A node's; what only reads the chain has none.
         self.params = genesis.params
         self.founding = founding_of(genesis, app)
         if store.height < 0:
@@ -319,7 +321,7 @@ class Running:
         if self._next < len(seals):
             seal = seals[self._next]
             if not is_system(seal):
-                self._execution.run_seal(seal.hash, seal.sender, seal.operations)
+                self._run(seal)
             self._next += 1
             return False
         if self._updating is None:
@@ -327,6 +329,16 @@ class Running:
         for _ in self._updating:
             return False
         return True
+
+    def _run(self, seal: Seal) -> None:
+        hazards = self.ledger.hazards
+        if hazards is not None:
+            hazards.enter(seal)  # Should it take the process with it, the next start knows.
+        try:
+            self._execution.run_seal(seal.hash, seal.sender, seal.operations)
+        finally:
+            if hazards is not None:
+                hazards.leave()
 
     def _sum_up(self) -> Iterator[None]:
         """What the block changes, and the state tree with it, piece by piece."""

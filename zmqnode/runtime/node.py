@@ -143,6 +143,7 @@ class Node:
             folder.store, on_durable=self._durable, on_failure=self._store_failed
         )
         self.ledger = Ledger(store, parts.app, parts.genesis)
+        self.ledger.hazards = folder.open_hazards(parts.genesis.params)
         domain = Domain(network_id=parts.genesis.network_id, genesis=self.ledger.genesis_hash)
         signer = Signer(folder.instance, domain)
         machine = Machine(machine_config(config, parts, signer, check))

@@ -49,6 +49,7 @@ def recovery_of(
         authority=ledger.authority,
         bound=bound,
         votes_lost=votes_lost,
+        deaths=() if ledger.hazards is None else ledger.hazards.deaths,
     )
 
 

@@ -28,6 +28,7 @@ from zmqnode.sim.plan import Plan
 from zmqnode.sim.signing import KeyTable
 
 SEALS_AHEAD_MS: Final = 10_000  # The default of seal_ahead_ms; plans do not change it.
+DEATHS_MAX: Final = 4  # Of one process inside one seal.
 TIME_TOLERANCE_MS: Final = 500  # The default of time_tolerance_ms, likewise.
 
 
@@ -160,6 +161,11 @@ class Checkers:
         known = self.proposed.setdefault(key, proposal.value.hash)
         if known != proposal.value.hash:
             raise Violation("one-proposal", proposal.height, f"two at round {proposal.round}")
+
+    def killed(self, node: int, times: int) -> None:
+        """An honest process died inside the same seal once more (D7)."""
+        if times > DEATHS_MAX:
+            raise Violation("killed", max(self.chain, default=0) + 1, f"n{node}: {times} times")
 
     # Voteproofs.
 

@@ -9,6 +9,7 @@ memory.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from random import Random
 
@@ -55,6 +56,7 @@ class SimDisk:
         self.signatures: dict[bytes, None] = {}  # Durable own ballots and proposals.
         self.contents: dict[Hash, int] = {}  # Durable values with all their seals: their height.
         self.certificates: dict[Fact, None] = {}  # Facts of durable voteproofs.
+        self.deaths: dict[Hash, int] = {}  # Seals inside whose execution the process died.
 
     @property
     def height(self) -> int:
@@ -108,6 +110,17 @@ class SimDisk:
         for stored in self.blocks[self.durable_height + 1 : height + 1]:
             self.contents[stored.block.manifest.value] = stored.block.height
         self.durable_height = max(self.durable_height, height)
+
+    def blame(self, random: Random, executing: Iterable[tuple[Hash, ...]]) -> None:
+        """The process died: the mark it left names the seal it was in, rightly blamed or not.
+
+        Args:
+            executing: the seals of each value; they run one after the other.
+        """
+        seals = next((seals for seals in executing if seals), None)
+        if seals is not None:
+            seal = random.choice(seals)
+            self.deaths[seal] = self.deaths.get(seal, 0) + 1
 
     def _prune(self) -> None:
         """Drop synced records of heights the store has; remember the newest own ballot."""

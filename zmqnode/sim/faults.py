@@ -200,8 +200,8 @@ def _busy(draft: Draft) -> None:
 
 
 def _poison(draft: Draft) -> None:
-    """One seal kills whoever executes it, until it expires (sooner than after 60 s)."""
-    draft.fields["seal_ttl_ms"] = 1_500
+    """One seal kills whoever executes it, as long as it lives."""
+    draft.fields["seal_ttl_ms"] = draft.random.choice((1_500, 60_000))
     every_ms = max(1, draft.interval_ms // 2)
     poison = draft.random.randrange(draft.heights)
     draft.fields["clients"] = Clients(seals=draft.heights, every_ms=every_ms, poison=poison)
@@ -247,8 +247,8 @@ MISHAPS: Final[dict[str, Callable[[Draft], None]]] = {
 }
 HANDOVER: Final = "handover"
 HANDOVERS: Final = 0.5  # Share of the seeds of all faults in which votes are handed over.
-RARE: Final = ("poison",)  # Dear to run: by name, or in every fiftieth seed.
-RARELY: Final = 0.02
+RARE: Final = ("poison",)  # By name, or in every tenth seed.
+RARELY: Final = 0.1
 FAILURES: Final = ("dead", "drift")  # Mishaps that make a member one of the f faulty.
 TRAITORS: Final = {name: _traitor(name) for name in betrayals.NAMES}
 # Last, so that handovers happen among all other faults of a plan.

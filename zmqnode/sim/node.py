@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from zmqnode.base.ballot import Ballot
 from zmqnode.base.exchange import LastBallotAnswer, NodeState, SealsAnswer
 from zmqnode.base.handing import Shadow
-from zmqnode.base.hashes import tagged
+from zmqnode.base.hashes import Hash, tagged
 from zmqnode.base.keys import PublicKey
 from zmqnode.core import effects as ask
 from zmqnode.core import events as told
@@ -66,7 +66,7 @@ class SimNode:
         self._inbox: deque[Event] = deque()
         self._answers: dict[PublicKey, None] = {}  # Who answered D6 in this life.
         self.heard_shadows: dict[PublicKey, list[Shadow]] = {}  # In this life.
-        self._executing: dict[tuple[bytes, bytes], None] = {}
+        self._executing: dict[tuple[Hash, Hash], tuple[Hash, ...]] = {}  # And the value's seals.
         self._perform_one = {
             ask.Record: self._record,
             ask.Publish: self._publish,
@@ -79,10 +79,9 @@ class SimNode:
             ask.AnswerClient: self._answer_client,
             ask.EnterState: self._enter_state,
             ask.Break: self._break,
-            ask.ReportEvidence: self._nothing,
+            **dict.fromkeys((ask.ReportEvidence, ask.Stop), self._nothing),
             ask.ShowHandover: self._show_handover,
             ask.ReplaceKey: self._replace_key,
-            ask.Stop: self._nothing,
         }
 
     # Life and death.
@@ -117,16 +116,14 @@ class SimNode:
         self.broken = None
         self.machine = self.cluster.new_machine(self.identity)
         self._wake_planned = None
-        height = self.disk.height
-        nonce = tagged(b"sim-nonce", b"%d %d" % (self.index, self.life))
-        first = max(0, height - SUMMARIES_LEAST)
         recovery = Recovery(
             blocks=self.disk.summaries(self.cluster.summaries_span_ms, SUMMARIES_LEAST),
-            suffrages=self.disk.suffrages(first),
+            suffrages=self.disk.suffrages(max(0, self.disk.height - SUMMARIES_LEAST)),
             records=self.disk.remembered(),
             watermark=self.disk.watermark,
-            nonce=nonce,
+            nonce=tagged(b"sim-nonce", b"%d %d" % (self.index, self.life)),
             authority=self.disk.authority,
+            deaths=tuple(self.disk.deaths.items()),
         )
         self.receive(told.Booted(recovery=recovery))
         self.read_clock()
@@ -140,6 +137,7 @@ class SimNode:
         self.cluster.note(self, b"crash", tail.encode())
         self._waiting = None
         self._inbox.clear()
+        self.disk.blame(self.cluster.random, self._executing.values())
         self._executing.clear()
         self.accepted.clear()
         self.disk.crash(self.cluster.random, tail, forget)
@@ -240,8 +238,7 @@ class SimNode:
         if life != self.life or self.machine is None or planned != self._wake_planned:
             return
         self._wake_planned = None
-        wake = self.machine.wake_at_ms
-        if wake is not None and wake <= self.now_ms:
+        if (wake := self.machine.wake_at_ms) is not None and wake <= self.now_ms:
             at, times = self._wakes
             self._wakes = (self.now_ms, times + 1 if at == self.now_ms else 1)
             if self._wakes[1] > WAKES_MAX:
@@ -336,8 +333,8 @@ class SimNode:
             if faked is None:
                 return
             blocks = faked
-        own = self.identity.instance
-        event = told.BlocksReceived(source=own, first=effect.first, blocks=blocks)
+        source = self.identity.instance
+        event = told.BlocksReceived(source=source, first=effect.first, blocks=blocks)
         self.cluster.send_back(self, asker, life, event)
 
     @staticmethod
@@ -355,17 +352,20 @@ class SimNode:
             raise Violation("execution", value.height, "asked twice at once for one value")
         if tuple(seal.hash for seal in effect.seals) != value.seals:
             raise Violation("execution", value.height, "asked to execute other seals")
-        self._executing[key] = None
+        self._executing[key] = value.seals
         took_us = self.cluster.execution_us()
         if self.cluster.clients.poison in value.seals:
-            self.cluster.timeline.after(took_us, self._die, self.life)
+            self.cluster.timeline.after(took_us, self._die, self.life, key)
             return
         self.cluster.timeline.after(took_us, self._executed, self.life, effect, took_us // 1000)
 
-    def _die(self, life: int) -> None:
+    def _die(self, life: int, key: tuple[Hash, Hash]) -> None:
         """The application took the process with it; what was written stays, as no power failed."""
-        if life == self.life and self.machine is not None:
+        poison = self.cluster.clients.poison
+        if life == self.life and self.machine is not None and poison is not None:
+            self._executing = {key: (poison,)}
             self.crash("kept")
+            self.cluster.checkers.killed(self.index, self.disk.deaths[poison])
             self.cluster.timeline.after(PROCESS_DOWN_US, self.start_unless_gone)
 
     def start_unless_gone(self) -> None:
