@@ -61,10 +61,11 @@ async def verify_blocks(
     chain = await client.chain()
     tip = (await client.info()).height
     end = tip if last is None else last
-    if first < 0 or end < first:
+    if first < 0 or (last is not None and last < first):
         raise Invalid("usage", f"from {first} to {end}: heights out of order")
-    if end > tip:
-        raise Refused("not_found", f"there is no block {end} here", hint=f"the newest is {tip}")
+    if max(first, end) > tip:
+        text = f"there is no block {max(first, end)} here"
+        raise Refused("not_found", text, hint=f"the newest is {tip}")
     verifier = ChainVerifier(chain.domain, first=first, genesis=genesis)
     while verifier.height < end and verifier.bad is None:
         at = verifier.height + 1

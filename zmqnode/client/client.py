@@ -16,6 +16,7 @@ from typing import Any, Final, Self
 from zmqnode.base.keys import PrivateKey, parse_public, verify
 from zmqnode.base.node_info import node_info_verified
 from zmqnode.base.query import (
+    WAIT_MS_MAX,
     Committed,
     Condition,
     ConditionAwaited,
@@ -44,7 +45,17 @@ from zmqnode.client.nodes import Nodes
 from zmqnode.client.operating import Operating
 from zmqnode.client.submitting import Submitter, receipt_of, rounded
 from zmqnode.client.walking import SuffrageWalk, followed
-from zmqnode.client.wording import block_asked, hash_of, in_seconds, until_of, with_rtt
+from zmqnode.client.wording import (
+    block_asked,
+    hash_of,
+    height_of,
+    in_seconds,
+    operation_of,
+    some_height,
+    state_of,
+    until_of,
+    with_rtt,
+)
 from zmqnode.config.target import Target, read_target
 from zmqnode.errors import (
     Invalid,
@@ -82,6 +93,8 @@ class Client(Operating):
     ) -> None:
         if copies is not None and copies < 1:
             raise Invalid("usage", "copies is at least 1", hint="None means f + 1")
+        if timeout_ms < 1:
+            raise Invalid("usage", "timeout_ms is at least 1")
         given = targets or (None,)
         self.targets = tuple(
             one
@@ -158,7 +171,7 @@ class Client(Operating):
 
     async def suffrage(self, height: int | None = None) -> SuffrageInfo:
         """Who may vote at a height, at most the tip + 2; None: at the next one."""
-        body = await self._nodes.told(SuffrageAsked(height=height))
+        body = await self._nodes.told(SuffrageAsked(height=some_height(height)))
         return self._nodes.read(SuffrageInfo, body)
 
     async def peers(self) -> tuple[PeerInfo, ...]:
@@ -180,6 +193,7 @@ class Client(Operating):
         self, first: int | None = None, last: int | None = None
     ) -> tuple[BlockHeader, ...]:
         """Headers of the blocks first to last; ``last`` None: the newest, ``first`` None: 20."""
+        first, last = some_height(first), some_height(last)
         if first is not None and last is not None and first > last:
             text = f"from {first} to {last}: heights out of order"
             raise Invalid("usage", text, first=first, last=last)
@@ -218,13 +232,13 @@ class Client(Operating):
         """
         chain = await self.chain()
         limit_ms = timeout_ms or (self.timeout_ms if height is None else WAIT_TIMEOUT_MS)
-        height = self._written if height is None else height
+        height = self._written if height is None else height_of(height)
         asked = QueryAsked(
             name=name,
             arguments=chain.schema.query(name).positional(arguments or {}),
             height=height,
             proof=proof,
-            within_ms=limit_ms,
+            within_ms=min(limit_ms, WAIT_MS_MAX),
         )
 
         async def ask(one: NodeLink) -> tuple[NodeLink, dict[str, Any]]:
@@ -273,7 +287,11 @@ class Client(Operating):
             Unreachable: no target is there, or none came back within a minute.
         """
         return feeds.events(
-            self._nodes, start=start, kinds=kinds, follow=follow, timeout_ms=self.timeout_ms
+            self._nodes,
+            start=some_height(start),
+            kinds=kinds,
+            follow=follow,
+            timeout_ms=self.timeout_ms,
         )
 
     # Seals.
@@ -291,7 +309,7 @@ class Client(Operating):
         chain = await self.chain()
         wire = [
             [name, chain.schema.operation(name).positional(arguments)]
-            for name, arguments in operations
+            for name, arguments in map(operation_of, operations)
         ]
         now_ms = time.time_ns() // 1_000_000
         if abs(chain.clock_offset_ms) > CLOCK_AHEAD_MS:
@@ -357,11 +375,11 @@ class Client(Operating):
 
     async def wait_height(self, height: int, *, timeout_ms: int | None = None) -> Standing:
         """Wait until a node has a block."""
-        return await self._wait(Condition.HEIGHT, height, "", timeout_ms)
+        return await self._wait(Condition.HEIGHT, height_of(height), "", timeout_ms)
 
     async def wait_state(self, state: str, *, timeout_ms: int | None = None) -> Standing:
         """Wait until a node is in a state (``CONSENSUS``, ..)."""
-        return await self._wait(Condition.STATE, 0, state, timeout_ms)
+        return await self._wait(Condition.STATE, 0, state_of(state), timeout_ms)
 
     async def wait_synced(self, *, timeout_ms: int | None = None) -> Standing:
         """Wait until a node follows the chain, at most one block behind."""

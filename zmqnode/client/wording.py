@@ -1,7 +1,14 @@
-"""What a caller writes, as the fields of requests: blocks by any name, hashes, what to wait for."""
+"""What a caller writes, as the fields of requests: blocks by any name, hashes, what to wait for.
+
+What no chain has is told here, before anything is asked: Invalid ``usage``.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
+from zmqnode.base.exchange import NodeState
 from zmqnode.base.hashes import Hash
 from zmqnode.base.point import HEIGHT_MAX
 from zmqnode.base.query import BlockAsked, Until
@@ -34,9 +41,41 @@ def block_asked(which: int | str) -> BlockAsked:
         height = int(which)
     else:
         return BlockAsked(hash=hash_of(which))
-    if not 0 <= height < HEIGHT_MAX + 1:
-        raise Invalid("usage", f"{height} is no height")
-    return BlockAsked(height=height)
+    return BlockAsked(height=height_of(height))
+
+
+def height_of(height: int) -> int:
+    """A height that a block can have; raises Invalid ``usage``."""
+    if type(height) is not int or not 0 <= height <= HEIGHT_MAX:
+        text = f"{str(height)[:80]} is no height"
+        raise Invalid("usage", text, hint=f"a height is an integer, 0 to {HEIGHT_MAX}")
+    return height
+
+
+def some_height(height: int | None) -> int | None:
+    """As :func:`height_of`; None is none."""
+    return None if height is None else height_of(height)
+
+
+def state_of(state: str) -> str:
+    """A state that a node can be in; raises Invalid ``usage``."""
+    if state not in NodeState.__members__:
+        hint = f"one of {', '.join(NodeState.__members__)}"
+        raise Invalid("usage", f"{str(state)[:80]!r} is no state of a node", hint=hint)
+    return state
+
+
+def operation_of(operation: object) -> tuple[str, Mapping[str, Any]]:
+    """A name and its arguments; raises Invalid ``usage``."""
+    if isinstance(operation, tuple | list) and len(operation) == 2:
+        name, arguments = operation
+        if isinstance(name, str) and isinstance(arguments, Mapping):
+            return name, arguments
+    raise Invalid(
+        "usage",
+        f"{repr(operation)[:80]} is no operation",
+        hint="an operation is (name, {argument: value})",
+    )
 
 
 def hash_of(text: str) -> Hash:
