@@ -15,7 +15,7 @@ from zmqnode.base.keys import public_text
 from zmqnode.base.query import WAIT_MS_MAX
 from zmqnode.client import Client
 from zmqnode.client.auditing import verify_blocks
-from zmqnode.errors import Invalid, Refused
+from zmqnode.errors import Invalid, Refused, Unreachable
 
 
 @pytest.fixture(autouse=True)
@@ -102,3 +102,19 @@ def test_what_is_no_operation_is_a_usage_error(operation: Any) -> None:
 def test_a_client_without_time_or_copies_is_a_usage_error(option: dict[str, int]) -> None:
     with pytest.raises(Invalid, match="usage"):
         Client(f"tcp://{public_text(key(1000).public)}@127.0.0.1:1", **option)
+
+
+def test_a_node_that_never_answers_a_greeting_was_sent_no_seal() -> None:
+    """Else "sent, no final answer" would name no seal, and nobody could look for it."""
+
+    async def scene() -> None:
+        async with network(1) as (node,), client_of(node, copies=1, timeout_ms=300) as client:
+            assert node.queries is not None
+            node.queries.client_request = lambda *_: None  # type: ignore[method-assign]
+            for asked in (client.make(put()), client.submit(put(), timeout_ms=600)):
+                with pytest.raises(Unreachable) as unreachable:
+                    await asked
+                assert unreachable.value.details["connected"] is True
+                assert unreachable.value.details["reason"] == "no_answer"
+
+    asyncio.run(scene())

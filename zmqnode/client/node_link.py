@@ -27,7 +27,7 @@ from zmqnode.base.query import (
 )
 from zmqnode.base.signing import Domain
 from zmqnode.client.answers import SuffrageInfo, read
-from zmqnode.errors import Malformed, Refused, Unreachable, ZmqnodeError
+from zmqnode.errors import Malformed, Refused, Undecided, Unreachable, ZmqnodeError
 from zmqnode.network import AsyncClientLink, Context, parse_target
 
 DOWN_MS: Final = 1_000  # A node that could not be reached is not asked first for so long.
@@ -186,8 +186,20 @@ class NodeLink:
             self._link.request(cancelled, CANCEL_MS, lambda answer: None)
 
     async def chain(self, timeout_ms: int) -> Chain:
-        """The chain this node is a part of."""
-        body = await self.told(ChainAsked(), timeout_ms)
+        """The chain this node is a part of.
+
+        It comes first and changes nothing, so that a node which does not answer it is as good as
+        not there: nothing is under way, and another one may be asked.
+
+        Raises:
+            Unreachable: also if it was heard and not answered.
+        """
+        try:
+            body = await self.told(ChainAsked(), timeout_ms)
+        except Undecided:
+            silent = self._link.link.unreachable(True, "no_answer")
+            self._judge(silent)
+            raise silent from None
         try:
             return Chain(
                 domain=Domain(

@@ -302,9 +302,10 @@ class ClientLink:
     def _fail_unsent(self, *, connected: bool, reason: str | None) -> None:
         unsent, self._unsent = self._unsent, deque()
         for request in unsent:
-            self._finish(request, self._unreachable(connected, reason))
+            self._finish(request, self.unreachable(connected, reason))
 
-    def _unreachable(self, connected: bool, reason: str | None) -> Unreachable:
+    def unreachable(self, connected: bool, reason: str | None) -> Unreachable:
+        """The error of a request that nobody heard, or might as well not have."""
         where = f"{self.target.place.host}:{self.target.place.port}"
         details: dict[str, object] = {"connected": connected, "target": self.target.text}
         if reason is None:
@@ -354,7 +355,7 @@ class ClientLink:
             if request is None or request.deadline_ms == 0:
                 continue
             if not request.sent:
-                self._finish(request, self._unreachable(True, "no_answer"))
+                self._finish(request, self.unreachable(True, "no_answer"))
             elif request.deadline_ms <= now:
                 self._finish(request, self.undecided("its time was over"))
         if self._given_up_at is not None and now >= self._given_up_at:
