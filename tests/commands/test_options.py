@@ -10,8 +10,7 @@ from zmqnode.commands.main import main
 
 OPTION = re.compile(r"^ +(?:-\w, )?(--[a-z-]+)", re.MULTILINE)
 WAITS = "--timeout --json"  # Of every command that asks or waits.
-ASKS = f"--target {WAITS}"
-CONTROLS = f"--sign {ASKS}"
+ASKS = f"--target --sign {WAITS}"  # The key, too: a url may leave its public key to it.
 TESTNET = f"--dir {WAITS}"
 
 TABLE = {
@@ -40,25 +39,25 @@ TABLE = {
     "genesis verify": "--json",
     "node run": "--app --standby-auto --log-format",
     "node info": ASKS,
-    "node stop": CONTROLS,
+    "node stop": ASKS,
     "node adopt": "--old-copy-destroyed --json",
     "node start-handover": "--takeover --forced --cosign --accept-halt-risk --when-synced "
     f"--reason --no-wait --watch {WAITS}",
     # 6. Handover.
-    "handover preflight": f"--takeover --forced {CONTROLS}",
+    "handover preflight": f"--takeover --forced {ASKS}",
     "handover start": "--takeover --forced --cosign --accept-halt-risk --when-synced --reason "
-    f"--no-wait --watch {CONTROLS}",
-    "handover consent": f"--refuse {CONTROLS}",
-    "handover cosign": f"--out {CONTROLS}",
+    f"--no-wait --watch {ASKS}",
+    "handover consent": f"--refuse {ASKS}",
+    "handover cosign": f"--out {ASKS}",
     "handover status": f"--watch {ASKS}",
     "handover history": f"--address {ASKS}",
-    "handover cancel": CONTROLS,
-    "handover handback": CONTROLS,
+    "handover cancel": ASKS,
+    "handover handback": ASKS,
     # 7. Seals, queries, blocks.
-    "seal send": f"--file --seal --wait --only {CONTROLS}",
-    "seal make": f"--file --out {CONTROLS}",
+    "seal send": f"--file --seal --wait --only {ASKS}",
+    "seal make": f"--file --out {ASKS}",
     "seal cat": ASKS,
-    "query": f"--height --proof {CONTROLS}",
+    "query": f"--height --proof {ASKS}",
     "block show": ASKS,
     "block list": f"--from --to {ASKS}",
     "block verify": f"--from --to --genesis {ASKS}",

@@ -9,7 +9,7 @@ import typer
 
 from zmqnode.commands import terminal
 from zmqnode.commands.asking import asking
-from zmqnode.commands.options import JsonOption, TargetOption, TimeoutOption
+from zmqnode.commands.options import JsonOption, SignOption, TargetOption, TimeoutOption
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -27,11 +27,12 @@ ToOption = Annotated[int | None, typer.Option("--to", metavar="H", min=0)]
 def show(
     which: Annotated[str, typer.Argument(metavar="HEIGHT|HASH|last")] = "last",
     target: TargetOption = None,
+    sign: SignOption = None,
     timeout_ms: TimeoutOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show a block: its operations, their results, who signed."""
-    with asking(target, timeout_ms=timeout_ms) as client:
+    with asking(target, sign=sign, timeout_ms=timeout_ms) as client:
         terminal.show(client.block(which), as_panel=block_panel, as_json=as_json)
 
 
@@ -40,11 +41,12 @@ def headers(
     first: FromOption = None,
     last: ToOption = None,
     target: TargetOption = None,
+    sign: SignOption = None,
     timeout_ms: TimeoutOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """List headers; without a range, the last 20."""
-    with asking(target, timeout_ms=timeout_ms) as client:
+    with asking(target, sign=sign, timeout_ms=timeout_ms) as client:
         found = client.blocks(first, last)
     answer = {"blocks": [one.json() for one in found]}
     terminal.show(answer, as_panel=list_panel, as_json=as_json)
@@ -59,13 +61,14 @@ def check(
         typer.Option("--genesis", metavar="FILE", help="Default: the target folder's."),
     ] = None,
     target: TargetOption = None,
+    sign: SignOption = None,
     timeout_ms: TimeoutOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Verify the chain without executing it; exit 1 at the first block that does not hold."""
     from zmqnode.client.auditing import verify_blocks
 
-    with asking(target, timeout_ms=timeout_ms) as client:
+    with asking(target, sign=sign, timeout_ms=timeout_ms) as client:
         document = _genesis(client, genesis)
         work = verify_blocks(client.client, first, last, genesis=document)
         terminal.show(client.run(work), as_json=as_json)

@@ -11,7 +11,13 @@ import typer
 
 from zmqnode.commands import health, terminal
 from zmqnode.commands.asking import asking
-from zmqnode.commands.options import JsonOption, TargetOption, TimeoutOption, parse_time_ms
+from zmqnode.commands.options import (
+    JsonOption,
+    SignOption,
+    TargetOption,
+    TimeoutOption,
+    parse_time_ms,
+)
 from zmqnode.errors import TimedOut, Undecided, Unreachable, ZmqnodeError
 
 if TYPE_CHECKING:
@@ -58,6 +64,7 @@ def check(
     min_margin: MarginOption = 0,
     max_block_age_ms: AgeOption = None,
     target: TargetOption = None,
+    sign: SignOption = None,
     timeout_ms: TimeoutOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -74,7 +81,7 @@ def check(
     as_json = as_json or form is Format.JSON
     nagios = form is Format.NAGIOS
     try:
-        address, checks = _asked(target, timeout_ms, limits)
+        address, checks = _asked(target, sign, timeout_ms, limits)
     except ZmqnodeError as error:
         if not nagios:
             raise
@@ -95,10 +102,10 @@ def check(
 
 
 def _asked(
-    target: str | None, timeout_ms: int | None, limits: health.Limits
+    target: str | None, sign: str | None, timeout_ms: int | None, limits: health.Limits
 ) -> tuple[str, tuple[health.Check, ...]]:
     """The node's address and its checks."""
-    with asking(target, timeout_ms=timeout_ms) as client:
+    with asking(target, sign=sign, timeout_ms=timeout_ms) as client:
         chain = client.run(client.client.chain())
         info, peers = client.info(), client.peers()
     now_ms = time.time_ns() // 1_000_000 + chain.clock_offset_ms

@@ -10,7 +10,7 @@ import typer
 
 from zmqnode.commands import terminal
 from zmqnode.commands.asking import asking
-from zmqnode.commands.options import JsonOption, TargetOption, TimeoutOption
+from zmqnode.commands.options import JsonOption, SignOption, TargetOption, TimeoutOption
 from zmqnode.errors import TimedOut
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ def events(
         ),
     ] = None,
     target: TargetOption = None,
+    sign: SignOption = None,
     timeout_ms: TimeoutOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -44,7 +45,7 @@ def events(
     """
     from zmqnode.commands.deadline import computing  # Costs asyncio.
 
-    with terminal.streaming(), asking(target, timeout_ms=timeout_ms) as client:
+    with terminal.streaming(), asking(target, sign=sign, timeout_ms=timeout_ms) as client:
         try:
             with computing(timeout_ms, "the stream") if timeout_ms else nullcontext():
                 _print(client, start, kinds or [], follow=follow, as_json=as_json)

@@ -262,12 +262,13 @@ def _object(session: Session | None) -> dict[str, Any]:
 @app.command()
 def status(
     target: TargetOption = None,
+    sign: SignOption = None,
     watch: WatchOption = False,
     timeout_ms: TimeoutOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show a node's open or last handover, else the chain's last one."""
-    with asking(target, timeout_ms=None if watch else timeout_ms) as client:
+    with asking(target, sign=sign, timeout_ms=None if watch else timeout_ms) as client:
         if watch:
             with terminal.streaming():
                 done = client.run(
@@ -311,11 +312,12 @@ def history(
         str | None, typer.Option("--address", metavar="A", help="Of one address only.")
     ] = None,
     target: TargetOption = None,
+    sign: SignOption = None,
     timeout_ms: TimeoutOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """List the handovers the chain had, oldest first."""
-    with asking(target, timeout_ms=timeout_ms) as client:
+    with asking(target, sign=sign, timeout_ms=timeout_ms) as client:
         sessions = client.handover_history(address)
     if as_json:
         terminal.show({"handovers": [one.json() for one in sessions]}, as_json=True)

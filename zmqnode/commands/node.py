@@ -91,11 +91,12 @@ def run(
 @app.command()
 def info(
     target: TargetOption = None,
+    sign: SignOption = None,
     timeout_ms: TimeoutOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Ask a node where it stands; its signature is checked."""
-    with asking(target, timeout_ms=timeout_ms) as client:
+    with asking(target, sign=sign, timeout_ms=timeout_ms) as client:
         terminal.show(client.info(), as_panel=info_panel, as_json=as_json)
 
 

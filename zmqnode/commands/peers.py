@@ -8,7 +8,7 @@ import typer
 
 from zmqnode.commands import terminal
 from zmqnode.commands.asking import asking
-from zmqnode.commands.options import JsonOption, TargetOption, TimeoutOption
+from zmqnode.commands.options import JsonOption, SignOption, TargetOption, TimeoutOption
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -19,11 +19,12 @@ app = typer.Typer()
 @app.command("peers")
 def peers(
     target: TargetOption = None,
+    sign: SignOption = None,
     timeout_ms: TimeoutOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show a node's links to the other copies."""
-    with asking(target, timeout_ms=timeout_ms) as client:
+    with asking(target, sign=sign, timeout_ms=timeout_ms) as client:
         answer = {"peers": [one.json() for one in client.peers()]}
     terminal.show(answer, as_panel=peers_panel, as_json=as_json)
 

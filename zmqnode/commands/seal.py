@@ -104,12 +104,13 @@ def make(
 def cat(
     file: Annotated[Path, typer.Argument(metavar="F", help="A file of --out.")],
     target: TargetOption = None,
+    sign: SignOption = None,
     timeout_ms: TimeoutOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show what a seal holds and whether its signature is good for the target's chain."""
     seal = read_file(file)
-    with asking(target, timeout_ms=timeout_ms) as client:
+    with asking(target, sign=sign, timeout_ms=timeout_ms) as client:
         shown = described(seal, client.run(client.client.chain()))
     terminal.show(shown, as_json=as_json)
 

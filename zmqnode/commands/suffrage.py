@@ -8,7 +8,7 @@ import typer
 
 from zmqnode.commands import terminal
 from zmqnode.commands.asking import asking
-from zmqnode.commands.options import JsonOption, TargetOption, TimeoutOption
+from zmqnode.commands.options import JsonOption, SignOption, TargetOption, TimeoutOption
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -29,11 +29,12 @@ def members(
         int | None, typer.Option("--height", metavar="H", min=0, help="Default: the next.")
     ] = None,
     target: TargetOption = None,
+    sign: SignOption = None,
     timeout_ms: TimeoutOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """List who may vote at a height, and who of them is live."""
-    with asking(target, timeout_ms=timeout_ms) as client:
+    with asking(target, sign=sign, timeout_ms=timeout_ms) as client:
         terminal.show(client.suffrage(height), as_panel=suffrage_panel, as_json=as_json)
 
 
