@@ -99,6 +99,8 @@ class Display:
             if self.open or self._side(session) == "other":
                 return  # What was handed in here waits on while another's takeover is pending.
             self.begin(view_of(session, self._side(session)))
+            # It may have been committed while another one was shown here.
+            self.reach("committed", committed_height=session.opened_height)
         elif step.turn is Turn.COMMITTED and not self.open:
             # Given up here, and taken by a block all the same: the chain's word counts.
             assert view is not None
