@@ -45,14 +45,17 @@ async def infos(nodes: Sequence[Member], timeout_ms: int | None = None) -> list[
 
 
 def settled(nodes: Sequence[Member], answers: Iterable[NodeInfo | None]) -> bool:
-    """Whether every address votes at height 1 or more, and all other copies follow."""
+    """Whether every address votes at height 1 or more, and all other copies follow.
+
+    Two copies of an address that both say they vote: one was away, and has not heard of it yet.
+    """
     voting: dict[str, bool] = {}
     for node, info in zip(nodes, answers, strict=True):
         if info is None:
             return False
         voting.setdefault(node.address, False)
         if info.role == "active":
-            if info.state != ACTIVE or info.height < 1:
+            if info.state != ACTIVE or info.height < 1 or voting[node.address]:
                 return False
             voting[node.address] = True
         elif info.state not in WAITING:
