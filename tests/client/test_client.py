@@ -15,7 +15,7 @@ import pytest
 from tests.fake_node import FakeChain, FakeNode, key, loopback_ports, served
 from zmqnode.base.exchange import NodeState
 from zmqnode.base.hashes import ZERO
-from zmqnode.base.seal import Seal
+from zmqnode.base.seal import seal_hash
 from zmqnode.client import Client, Receipt, SyncClient
 from zmqnode.client import submitting as submitting_module
 from zmqnode.errors import Invalid, Refused, TimedOut, Undecided, Unreachable
@@ -137,10 +137,11 @@ def test_a_seal_can_be_made_first_and_sent_again() -> None:
     async def scene() -> None:
         async with network() as nodes, client_of(nodes[0]) as client:
             seal = await client.make(put("a"), put("b"))
-            assert isinstance(seal, Seal)
+            assert (seal.hash, seal.data) == (seal_hash(seal.data).hex(), bytes(seal.data))
             first, again = await client.submit(seal), await client.submit(seal)
             assert (first.height, first.results) == (again.height, again.results)
             assert (await client.wait_seal(first.seal)).results == first.results
+            assert first.seal == seal.hash, "a hash is text, as in every answer"
             assert (await client.wait_seal(seal.hash)).height == first.height
 
     play(scene)
@@ -180,7 +181,7 @@ def test_thousands_are_in_flight() -> None:
             receipts = await asyncio.gather(
                 *(client.submit(one, timeout_ms=60_000) for one in seals)
             )
-            assert [one.seal for one in receipts] == [one.hash.hex() for one in seals]
+            assert [one.seal for one in receipts] == [one.hash for one in seals]
             assert len({one.height for one in receipts}) == 3000
             assert sum(len(node.taken) for node in nodes) <= 6000
 

@@ -46,6 +46,14 @@ def _jsonable(value: object) -> Any:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SealInfo(Answer):
+    """A signed seal that was not sent yet: its hash, as a receipt names it, and its bytes."""
+
+    hash: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EventInfo(Answer):
     """What an operation emitted."""
 

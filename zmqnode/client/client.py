@@ -27,7 +27,7 @@ from zmqnode.base.query import (
     SealAwaited,
     SuffrageAsked,
 )
-from zmqnode.base.seal import NONCE_BYTES, SEAL_OPERATIONS_MAX, Seal, make_seal
+from zmqnode.base.seal import NONCE_BYTES, SEAL_OPERATIONS_MAX, Seal, make_seal, read_seal
 from zmqnode.client import feeds, proofs
 from zmqnode.client.answers import (
     BlockHeader,
@@ -36,6 +36,7 @@ from zmqnode.client.answers import (
     PeerInfo,
     QueryAnswer,
     Receipt,
+    SealInfo,
     Standing,
     SuffrageInfo,
 )
@@ -296,13 +297,18 @@ class Client(Operating):
 
     # Seals.
 
-    async def make(self, *operations: Operation) -> Seal:
+    async def make(self, *operations: Operation) -> SealInfo:
         """Sign 1 to 1000 operations ``(name, {argument: value})``; sends nothing.
 
         Raises:
             Refused: ``unknown_operation``, ``bad_argument``.
             Invalid: ``key_invalid``, no key to sign with; ``usage``, too few or too many.
         """
+        seal = await self.sign(*operations)
+        return SealInfo(hash=seal.hash.hex(), data=seal.data)
+
+    async def sign(self, *operations: Operation) -> Seal:
+        """What :meth:`make` makes, decoded."""
         if not 1 <= len(operations) <= SEAL_OPERATIONS_MAX:
             text = f"a seal has 1 to {SEAL_OPERATIONS_MAX} operations, not {len(operations)}"
             raise Invalid("usage", text)
@@ -327,7 +333,7 @@ class Client(Operating):
 
     async def submit(
         self,
-        *operations: Operation | Seal,
+        *operations: Operation | SealInfo | Seal,
         wait: str = "committed",
         timeout_ms: int | None = None,
     ) -> Receipt:
@@ -363,13 +369,15 @@ class Client(Operating):
             self._written = max(self._written or 0, receipt.height)
         return receipt
 
-    async def _seal_of(self, operations: Sequence[Operation | Seal]) -> Seal:
+    async def _seal_of(self, operations: Sequence[Operation | SealInfo | Seal]) -> Seal:
         if len(operations) == 1 and isinstance(operations[0], Seal):
             return operations[0]
-        plain = [one for one in operations if not isinstance(one, Seal)]
+        if len(operations) == 1 and isinstance(operations[0], SealInfo):
+            return read_seal(operations[0].data)
+        plain = [one for one in operations if not isinstance(one, Seal | SealInfo)]
         if len(plain) != len(operations):
             raise Invalid("usage", "submit operations, or one seal alone")
-        return await self.make(*plain)
+        return await self.sign(*plain)
 
     # Waiting.
 

@@ -27,6 +27,7 @@ from zmqnode.client.answers import (
     PeerInfo,
     QueryAnswer,
     Receipt,
+    SealInfo,
     Standing,
     Stopped,
     SuffrageInfo,
@@ -160,12 +161,15 @@ class SyncClient:
             if not self._closed:
                 self.run(_close(source))
 
-    def make(self, *operations: Operation) -> Seal:
+    def make(self, *operations: Operation) -> SealInfo:
         return self.run(self._client.make(*operations))
+
+    def sign(self, *operations: Operation) -> Seal:
+        return self.run(self._client.sign(*operations))
 
     def submit(
         self,
-        *operations: Operation | Seal,
+        *operations: Operation | SealInfo | Seal,
         wait: str = "committed",
         timeout_ms: int | None = None,
     ) -> Receipt:

@@ -136,7 +136,7 @@ class Load:
                 await gate.acquire()
                 if time.monotonic() - began >= plan.seconds:
                     break
-                seal = await client.make(*self._operations(number, sent))
+                seal = await client.sign(*self._operations(number, sent))
                 sent += 1
                 task = asyncio.create_task(self._submit(client, seal))
                 tasks.add(task)
@@ -160,7 +160,7 @@ class Load:
         """
         async with Client(target, copies=1) as client:
             for number in range(count):
-                seal = await client.make(*self._operations(-1, number))
+                seal = await client.sign(*self._operations(-1, number))
                 await self._submit(client, seal)
                 if seal.hash not in self._acknowledged:
                     text = f"seal {number + 1} of {count} was not committed"

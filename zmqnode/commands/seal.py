@@ -62,7 +62,7 @@ def send(
         if seal is not None:
             sent = read_file(seal)
         else:
-            sent = client.make(*_operations(client, words or [], file))
+            sent = client.sign(*_operations(client, words or [], file))
         watch = f"zmqnode wait seal {sent.hash.hex()}"
         with terminal.detaching(watch):
             receipt = client.submit(sent, wait=wait, timeout_ms=timeout_ms)
@@ -85,7 +85,7 @@ def make(
     if (words is not None) + (file is not None) != 1:
         raise typer.BadParameter("give an operation or --file")
     with asking(target, sign=sign, timeout_ms=timeout_ms) as client:
-        made = client.make(*_operations(client, words or [], file))
+        made = client.sign(*_operations(client, words or [], file))
         shown = described(made, client.run(client.client.chain()))
     if out is not None:
         try:
