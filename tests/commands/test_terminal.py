@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import enum
+import errno
 import io
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -93,6 +95,93 @@ def test_a_bug_is_a_report_and_no_traceback(
     assert "Traceback" in text
     assert "KeyError: 'lost (a private key, not shown)'" in text
     assert KEY[:12] not in text
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        PermissionError(errno.EACCES, "Permission denied", "dir/x"),
+        NotADirectoryError(errno.ENOTDIR, "Not a directory", "dir/x"),
+        OSError(errno.ENAMETOOLONG, "File name too long", "dir/x"),
+        OSError(errno.ENOSPC, "No space left on device"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_no_bug(
+    error: OSError, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert terminal.run(raising(error), ["x"]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    message, hint = err.splitlines()
+    assert error.strerror in message
+    assert message.endswith("[file_missing]")
+    assert error.filename is None or error.filename in message
+    assert hint.startswith("hint: ")
+
+
+def test_a_current_folder_that_is_gone_is_no_bug(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert main(["testnet", "status"]) == 2
+    assert "the current folder is gone [file_missing]" in capsys.readouterr().err
+
+
+def test_an_os_error_without_a_file_is_a_bug(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    assert terminal.run(raising(OSError(errno.EBADF, "Bad file descriptor")), ["x"]) == 70
+
+
+@pytest.mark.parametrize("words", ["version", "version --json", "--help", "config check --json"])
+def test_an_answer_that_finds_no_room_is_an_error_and_no_traceback(
+    words: str, tmp_path: Path
+) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "zmqnode", *words.split()],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            cwd=tmp_path,
+        )
+    assert done.returncode == 2, done.stderr
+    message, hint = done.stderr.splitlines()
+    assert message.endswith("[file_missing]")
+    assert ("No space left on device" in message) or "config" in words
+    assert hint.startswith("hint: ")
+
+
+@pytest.mark.parametrize(("closed", "code"), [("1>&-", 0), ("2>&-", 0), ("1>&- 2>&-", 0)])
+def test_a_closed_stream_takes_nothing_and_hinders_nothing(closed: str, code: int) -> None:
+    words = f"{sys.executable} -m zmqnode"
+    done = subprocess.run(f"{words} version {closed}", shell=True, check=False)
+    assert done.returncode == code
+    refused = subprocess.run(f"{words} nosuch {closed}", shell=True, check=False)
+    assert refused.returncode == 2
+
+
+def test_who_stops_listening_to_progress_does_not_end_the_command() -> None:
+    code = (
+        "from zmqnode.commands import terminal\n"
+        "def work():\n"
+        "    for _ in range(3): terminal.note('progress')\n"
+        "    terminal.line('the answer')\n"
+        "    return 7\n"
+        "raise SystemExit(terminal.run(work, []))"
+    )
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=writer, text=True, check=False
+    )
+    os.close(writer)
+    assert (done.returncode, done.stdout) == (7, "the answer\n")
 
 
 def test_ctrl_c_ends_a_wait_and_says_how_to_go_on(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,14 +2,16 @@
 
 Answers go to stdout, as text for people or one JSON object a line with ``"v": 1`` first; everything
 else goes to stderr. A command computes, then calls :func:`show`; it raises errors of
-``zmqnode.errors`` and never prints them. What would escape :func:`run` is a bug: it is written to a
-report file, and the person sees one line that names it.
+``zmqnode.errors`` and never prints them. A file that the system refuses is an error like these.
+What else would escape :func:`run` is a bug: it is written to a report file, and the person sees one
+line that names it.
 """
 
 from __future__ import annotations
 
 import base64
 import enum
+import errno
 import json
 import os
 import re
@@ -36,6 +38,8 @@ EXIT_TERMINATED: Final = 143
 PLAIN_COLUMNS: Final = 160  # Of tables where stdout is no terminal.
 REPORT_FRAMES_MAX: Final = 200
 
+# Of a file even where the system names none: no room, or a current folder that is gone.
+_NAMELESS: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.ENOENT})
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 
@@ -48,6 +52,14 @@ class Answer(Protocol):
 
 
 Shown = Mapping[str, Any] | Answer
+
+
+class _Full(Invalid):
+    """The answer found no room on stdout, and an error would find none there either."""
+
+    def __init__(self, error: OSError) -> None:
+        hint = "make room, or let the output go elsewhere"
+        super().__init__("file_missing", f"cannot write the answer: {error.strerror}", hint=hint)
 
 
 def show(
@@ -107,17 +119,27 @@ def clean(text: str) -> str:
 
 
 def write(stream: IO[str], text: str) -> None:
-    """Writes and flushes; a reader that left has enough, and the command ends with exit 0."""
+    """Writes and flushes; a reader that left has enough, and the command ends with exit 0.
+
+    Whether anybody hears what goes to stderr changes nothing: the command goes on.
+
+    Raises:
+        Invalid: ``file_missing``, the answer found no room.
+    """
     try:
         try:
             stream.write(text)
         except UnicodeEncodeError:
             stream.write(text.encode("ascii", "backslashreplace").decode())
         stream.flush()
-    except BrokenPipeError:
+    except OSError as error:
         # Python would complain once more when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-        raise typer.Exit(0) from None
+        if stream is sys.stderr:
+            return
+        if isinstance(error, BrokenPipeError):
+            raise typer.Exit(0) from None
+        raise _Full(error) from None
 
 
 @contextmanager
@@ -150,13 +172,14 @@ def run(command: Callable[[], int], words: Sequence[str]) -> int:
         command: does it; returns the exit code.
         words: the command line, for the report of a bug and for ``--json``.
     """
+    _fill_closed_streams()
     as_json = "--json" in (words[: words.index("--")] if "--" in words else words)
     with suppress(ValueError):  # Not in the main thread: somebody else's process.
         signal.signal(signal.SIGTERM, _terminated)
     try:
         return command()
     except ZmqnodeError as error:
-        fail(error, as_json=as_json)
+        fail(error, as_json=as_json and not isinstance(error, _Full))
         return error.exit_code
     except typer.TyperException as error:
         return _usage(error)
@@ -165,7 +188,19 @@ def run(command: Callable[[], int], words: Sequence[str]) -> int:
     except (KeyboardInterrupt, typer.Abort):
         return EXIT_INTERRUPTED
     except Exception as error:  # noqa: BLE001  # The last handler: a bug is told, not traced.
+        if isinstance(error, OSError) and (error.filename or error.errno in _NAMELESS):
+            wrong = _file_error(error)
+            fail(wrong, as_json=as_json)
+            return wrong.exit_code
         return _bug(error, words, as_json=as_json)
+
+
+def _fill_closed_streams() -> None:
+    """Where whoever started this closed a stream, nothing is read and nothing comes of writing."""
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:
+            null = os.open(os.devnull, os.O_RDWR)
+            setattr(sys, name, os.fdopen(null, "r" if name == "stdin" else "w", encoding="utf-8"))
 
 
 def fail(error: ZmqnodeError, *, as_json: bool) -> None:
@@ -173,12 +208,27 @@ def fail(error: ZmqnodeError, *, as_json: bool) -> None:
     from zmqnode.config.secret import redact
 
     if as_json:
-        write(sys.stdout, redact(json_line({"error": error.to_json()})))
-        return
+        try:
+            write(sys.stdout, redact(json_line({"error": error.to_json()})))
+        except _Full:
+            pass  # stdout takes nothing; stderr may.
+        else:
+            return
     message, code, hint = (redact(clean(one)) for one in (error.message, error.code, error.hint))
     write(sys.stderr, f"{_paint('error:', '31')} {message} [{code}]\n")
     if hint:
         write(sys.stderr, f"hint: {hint}\n")
+
+
+def _file_error(error: OSError) -> Invalid:
+    """What the system says of a file that a person named, or of the place for the answer."""
+    if error.errno == errno.ENOENT and error.filename is None:
+        return Invalid("file_missing", "the current folder is gone", hint="cd to one that is there")
+    if error.filename is None:
+        hint = "make room, or let the output go elsewhere"
+        return Invalid("file_missing", f"cannot write: {error.strerror}", hint=hint)
+    name = os.fsdecode(error.filename) if not isinstance(error.filename, int) else "a file"
+    return Invalid("file_missing", f"cannot use {name}: {error.strerror}", file=name)
 
 
 def _usage(error: typer.TyperException) -> int:
