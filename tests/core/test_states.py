@@ -216,6 +216,28 @@ def test_claims_not_served_within_2_s_do_not_count(four: Members) -> None:
     assert node.state is CONSENSUS
 
 
+def test_claims_that_were_not_served_once_count_again_later(four: Members) -> None:
+    """Goal: one lost answer leaves nobody behind for good, where the chain waits for it itself.
+
+    Method: two of three are there, at block 36, and were cut off when they were asked; the node
+    joins, and finds itself behind (R10) again and again. Claims do not grow: it is the third of q.
+    """
+    node = syncing(four, {1: 36, 2: 36})
+    node.answered(1, 2, 3)
+    node.wait(2_000)
+    assert node.state is CONSENSUS
+    chain = Chain(four, 36)
+    for _ in range(30):
+        node.effects.clear()
+        node.wait(500)
+        node.hear(*(four.status(i, 36, clock_ms=node.clock_ms) for i in (1, 2)))
+        node.hear(*(four.init(i, 37, 0, four.value(four.genesis)) for i in (1, 2)))
+        for peer, (first, last) in ranges(node).items():
+            node.serve(peer, *chain.served(first, last))
+            execute_all(node, chain)
+    assert node.tip.height == 36
+
+
 def test_an_empty_answer_ends_a_claim_at_once(four: Members) -> None:
     node = syncing(four, {1: 5, 2: 5, 3: 0})
     node.answered(1, 2, 3)

@@ -10,7 +10,7 @@ from zmqnode.base.keys import Address, PublicKey
 from zmqnode.base.suffrage import Suffrage
 from zmqnode.base.voteproof import Voteproof
 from zmqnode.core.voter import position
-from zmqnode.core.world import LEADER_HEIGHTS_MAX, LIVE_MS, SERVE_TIMEOUT_MS
+from zmqnode.core.world import DISBELIEF_MS, LEADER_HEIGHTS_MAX, LIVE_MS, SERVE_TIMEOUT_MS
 
 INSTANCES_PER_ADDRESS = 4  # DESIGN.md section 2: so many may be live at once.
 
@@ -40,6 +40,16 @@ class Seen:
         """
         voted = 0 if self.last is None else self.last.fact.height - 1
         return max(self.tip, voted)
+
+    def disbelieved(self, now_ms: int) -> bool:
+        """Whether it failed to serve what it claims, a short while ago.
+
+        Not for good: one lost answer would do, and a claim cannot grow where the chain waits for
+        the very node that does not believe it.
+        """
+        if self.claim > self.failed_tip or self.failed_ms is None:
+            return False
+        return now_ms - self.failed_ms <= DISBELIEF_MS
 
 
 class Members:
@@ -148,7 +158,7 @@ class Members:
         return seen.state is None or seen.state in voting
 
     def claimed_tips(self, suffrage: Suffrage, now_ms: int) -> list[int]:
-        """Tips that other members claim and have not failed to serve, highest first.
+        """Tips that other members claim and have not failed to serve of late, highest first.
 
         One an address: of its instance in ``suffrage``, or of a connected one, whose hello proved
         the address. Who is behind knows who voted long ago; that key may be gone since.
@@ -156,7 +166,7 @@ class Members:
         tips: dict[Address, int] = {}
         for instance, seen in self.instances.items():
             fresh = seen.heard_ms is not None and now_ms - seen.heard_ms <= 2 * LIVE_MS
-            if instance == self.own or not fresh or seen.claim <= seen.failed_tip:
+            if instance == self.own or not fresh or seen.disbelieved(now_ms):
                 continue
             member = suffrage.by_address.get(seen.address)
             if member is None:

@@ -16,6 +16,7 @@ LIVE_MS: Final = 2000  # A member is live if its status or ballot came within th
 LEADER_HEIGHTS_MAX: Final = 3  # A leader unseen at this many heights is not waited for.
 TIP_ASK_INTERVAL_MS: Final = 1000  # R8 at rest: how often a peer ahead is asked for its ACCEPT VP.
 SERVE_TIMEOUT_MS: Final = 2000  # Who claims a tip and does not serve it within this is not counted.
+DISBELIEF_MS: Final = 10_000  # And for so long.
 BLOCKS_PER_ASK: Final = 64
 BLOCKS_AHEAD_MAX: Final = 256  # Blocks of a catch-up buffered beyond the tip.
 SEALS_KEPT_BLOCKS: Final = 3  # Seals of the newest blocks stay for peers that still miss them.
