@@ -408,6 +408,7 @@ class Node:
         watermark: Ballot | None = None,
         bound: bool = True,
         deaths: tuple[tuple[Hash, int], ...] = (),
+        executed: tuple[tuple[int, Hash], ...] = (),
     ) -> list[Effect]:
         blocks = (self.members.genesis,) if blocks is None else tuple(blocks)
         tip = blocks[-1].height
@@ -420,6 +421,7 @@ class Node:
             nonce=NONCE,
             bound=bound,
             deaths=deaths,
+            executed=executed,
         )
         return self.steps(Booted(recovery=recovery), ClockRead(offset_ms=self.clock_offset_ms))
 

@@ -35,8 +35,17 @@ class Chain:
         self._moved: dict[Address, int] = {}  # First height of the newest voter, if seen to change.
         newest = recovery.blocks[-1].height + 2
         self.authority = recovery.authority or founded(self._suffrages[newest])
+        for created_at_ms, seal in recovery.executed:
+            self._executed[seal] = created_at_ms
+        self._expiring.extend(recovery.executed)
         for summary in recovery.blocks:
             self._take(summary)
+
+    def remembered(self) -> tuple[tuple[BlockSummary, ...], tuple[tuple[int, Hash], ...]]:
+        """``blocks`` and ``executed`` of a Recovery by which another machine goes on from here."""
+        blocks = tuple(self._blocks[height] for height in sorted(self._blocks))
+        held = {seal for summary in blocks for seal, _ in summary.seals}
+        return blocks, tuple(one for one in self._expiring if one[1] not in held)
 
     @property
     def tip(self) -> BlockSummary:

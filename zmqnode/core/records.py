@@ -120,6 +120,7 @@ class Recovery:
     Args:
         blocks: summaries in height order up to the tip, without gaps: all of the last
             ``seal_ttl_ms + seal_ahead_ms`` of block time and at least the last 6 (or back to 0).
+        executed: in place of those beyond the last 6, (created_at_ms, hash) of their seals.
         suffrages: suffrage by height, from the first of ``blocks`` (or tip - 5) to tip + 2.
         records: the journal's records of heights above the tip, in order of writing.
         watermark: the newest ballot ever signed that pruning kept, if any.
@@ -141,3 +142,4 @@ class Recovery:
     bound: bool = True
     votes_lost: bool = False
     deaths: tuple[tuple[Hash, int], ...] = ()
+    executed: tuple[tuple[int, Hash], ...] = ()

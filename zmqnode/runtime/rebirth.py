@@ -14,6 +14,7 @@ from dataclasses import replace
 from zmqnode.base.ballot import Ballot
 from zmqnode.base.hashes import Hash
 from zmqnode.base.signing import Signer
+from zmqnode.core.chain import Chain
 from zmqnode.core.events import Booted, SealsReceived
 from zmqnode.core.machine import Machine
 from zmqnode.core.records import JournalRecord, Recovery
@@ -23,6 +24,7 @@ from zmqnode.runtime.folder import DataFolder
 from zmqnode.runtime.ledger import Ledger
 
 SUFFRAGES_BACK = 8
+_NONE: tuple[tuple[int, Hash], ...] = ()
 
 
 def recovery_of(
@@ -32,16 +34,24 @@ def recovery_of(
     votes_lost: bool = False,
     records: tuple[JournalRecord, ...] = (),
     watermark: Ballot | None = None,
+    chain: Chain | None = None,
 ) -> Recovery:
-    """What a machine boots from: the chain as the ledger has it, and what the journal adds."""
-    params = ledger.params
+    """What a machine boots from: the chain as the ledger has it, and what the journal adds.
+
+    ``chain``: what the machine before it knew of the same chain, so that nothing is read again.
+    """
+    if chain is None or chain.tip.hash != ledger.tip:
+        window_ms = ledger.params.seal_ttl_ms + ledger.params.seal_ahead_ms
+        blocks, executed = ledger.summaries(window_ms), _NONE
+    else:
+        blocks, executed = chain.remembered()
     suffrages = []
     for height in range(max(1, ledger.height - SUFFRAGES_BACK), ledger.height + 3):
         suffrage = ledger.suffrage(height)
         assert suffrage is not None
         suffrages.append((height, suffrage))
     return Recovery(
-        blocks=ledger.summaries(params.seal_ttl_ms + params.seal_ahead_ms),
+        blocks=blocks,
         suffrages=tuple(suffrages),
         records=records,
         watermark=watermark,
@@ -49,6 +59,7 @@ def recovery_of(
         authority=ledger.authority,
         bound=bound,
         votes_lost=votes_lost,
+        executed=executed,
         deaths=() if ledger.hazards is None else ledger.hazards.deaths,
     )
 
@@ -67,6 +78,7 @@ def replace_instance(driver: Driver, folder: DataFolder, network: PeerNetwork) -
     pool = before.kernel.pool
     carried = SealsReceived(seals=(*pool.lane, *pool), source=before.kernel.own)
     # The new instance has signed nothing, so the journal has nothing to tell it.
-    first = Booted(recovery=recovery_of(driver.ledger, bound=folder.bound))
+    known = before.kernel.chain
+    first = Booted(recovery=recovery_of(driver.ledger, bound=folder.bound, chain=known))
     driver.begin_anew(Machine(replace(before.config, signer=signer)), first, carried)
     return signer
