@@ -246,3 +246,41 @@ def test_what_was_acknowledged_is_done_though_the_next_handover_comes_before_the
     last = [view for view in new.views if view.session == session][-1]
     assert (last.outcome, last.error) == ("done", None)
     world.check()
+
+
+def test_a_copy_that_looks_on_far_behind_catches_up_on_an_idle_chain() -> None:
+    """Goal: it needs no further block to find itself behind (seed 110313).
+
+    Method: cut off for more blocks than peers keep the certificates of; then nothing happens.
+    """
+    world = World(params=Params(empty_block_interval_ms=0)).up()
+    new = world.standby("a0", "a0b")
+    world.run(1500)
+    world.submit("a1")
+    world.run(500)
+    isolate(world, "a0b")
+    for _ in range(12):
+        world.submit("a1")
+        world.run(200)
+    assert world["a1"].tip > new.tip + 9
+    heal(world)
+    assert world.run(20_000, lambda: new.tip == world["a1"].tip), (new.tip, world["a1"].tip)
+    world.check()
+
+
+def test_the_old_copy_knows_since_when_a_session_is_committed_that_replaced_another() -> None:
+    """Goal: what the chain decided is not taken for one that a copy stopped asking for (110443).
+
+    Method: it consented to a copy that went away; a forced handover to a third is committed.
+    """
+    world = World().up()
+    gone, new, old = world.standby("a0", "a0b"), world.standby("a0", "a0c"), world["a0"]
+    world.run(2500)
+    start(gone)
+    assert world.run(10_000, lambda: bool(old.views) and old.view.phase == "consent")
+    isolate(world, "a0b")
+    start(new, Mode.FORCED, cosigns=cosigns(world, new, ["a1", "a2"]))
+    assert world.run(10_000, lambda: old.view.session == new.view.session), old.view
+    assert old.view.committed_height is not None and old.view.outcome is None
+    assert world.run(20_000, lambda: over(old)) and ended(old) == ("done", None)
+    world.check()

@@ -92,7 +92,7 @@ class SessionView:
 
 
 def view_of(session: Session, side: str, reason: str = "") -> SessionView:
-    """A session first seen on the chain: who and where, nothing of how far it is."""
+    """A session first seen on the chain: who, where and since when, nothing of how far it is."""
     return SessionView(
         session=session.session,
         mode=session.mode,
@@ -103,4 +103,5 @@ def view_of(session: Session, side: str, reason: str = "") -> SessionView:
         new_instance=session.new_instance,
         new_url=session.new_url,
         reason=reason,
+        committed_height=session.opened_height,
     )

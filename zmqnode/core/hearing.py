@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import assert_never
 
 from zmqnode.base.ballot import Ballot
-from zmqnode.base.exchange import NodeState, Published, SealsAnnounced, Status
+from zmqnode.base.exchange import Published, SealsAnnounced, Status
 from zmqnode.base.handing import Shadow
 from zmqnode.base.keys import PublicKey
 from zmqnode.base.proposal import Proposal
@@ -178,8 +178,7 @@ class Hearing:
         relayed = source != status.instance
         if not kernel.members.take_status(status, kernel.now_ms, kernel.clock_ms, relayed=relayed):
             return
-        if kernel.state is NodeState.CONSENSUS:
+        if self.parts.consensus.votes is not None:  # Voting or looking on.
             self.parts.resending.ask_tip()
             if status.tip >= kernel.chain.tip.height + 3:
-                if member.instance == status.instance:
-                    self._seen_ahead(status.address, status.tip)
+                self._seen_ahead(status.address, status.tip)
