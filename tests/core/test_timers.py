@@ -359,3 +359,55 @@ def test_draws_are_not_joined_by_who_holds_a_valid_proposal() -> None:
     node.join()
     node.hear(four.proposal(1, 0, four.value(four.genesis)))
     assert facts(node.hear(four.draw(1, 1, 0), four.draw(2, 1, 0))) == []
+
+
+# Rounds that fell apart.
+
+
+def test_one_sample_no_more_than_doubles_d() -> None:
+    """Goal: an outage is no delay; a network that is slow is learned in three rounds."""
+    timing = Timing()
+    for _ in range(100):
+        timing.sample_delay(20)
+    timing.sample_delay(60_000)
+    assert max(timing.delay._samples) == 40
+    slow = Timing()
+    for expected in (500, 1000, 2000, 2000):
+        slow.sample_delay(1_900 if expected < 2000 else 5_000)
+        assert slow.delay.value == expected
+
+
+def third_time(four: Members) -> tuple[Node, int]:
+    """A node at (1, 0) with INIT VP and an own ACCEPT, that waits for t_n; when t_n is over."""
+    node = Node(four)
+    node.join()
+    value = four.value(four.genesis)
+    node.hear(four.proposal(1, 0, value), *(four.init(i, 1, 0, value) for i in (1, 2)))
+    node.executes(value)
+    (due_ms,) = [due for timer, due in node.kernel.deadlines.items() if timer.name == "NEXT"]
+    return node, int(due_ms)
+
+
+@pytest.mark.parametrize(("ahead", "at_once"), [((1,), False), ((1, 2), True), ((1, 1), False)])
+def test_t_n_is_not_waited_for_once_f_plus_1_members_went_on(
+    ahead: tuple[int, ...], at_once: bool
+) -> None:
+    """Goal: one may lie about where it is, f + 1 do not all. Method: ballots of later rounds."""
+    node, due_ms = third_time(four := Members(4))
+    assert due_ms > node.now_ms + 100
+    for at, member in enumerate(ahead):
+        node.hear(four.draw(member, 1, 1 + at))
+    node.wait(0)
+    assert node.machine.consensus.votes.round == (1 if at_once else 0)
+
+
+def test_t_n_is_not_begun_by_who_already_saw_the_others_go_on() -> None:
+    node = Node(four := Members(4))
+    node.join()
+    value = four.value(four.genesis)
+    node.hear(*(four.init(i, 1, 1, value) for i in (1, 3)))
+    assert node.machine.consensus.votes.round == 0
+    node.hear(four.proposal(1, 0, value), *(four.init(i, 1, 0, value) for i in (1, 2)))
+    node.executes(value)
+    node.wait(0)
+    assert node.machine.consensus.votes.round == 1

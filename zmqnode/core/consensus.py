@@ -22,13 +22,15 @@ from zmqnode.core.authority import due_ms
 from zmqnode.core.effects import Publish
 from zmqnode.core.events import Executed
 from zmqnode.core.executions import Executions, may_execute
-from zmqnode.core.intake import has_work, sample_delay
+from zmqnode.core.intake import has_work, others_went_on, sample_delay
 from zmqnode.core.justification import justified
 from zmqnode.core.kernel import Kernel, Timer
 from zmqnode.core.records import BallotSigned, CertificateHeld
 from zmqnode.core.values import Values, Verdict
 from zmqnode.core.voter import DIVERGED_WAY_OUT, DRIFTED_WAY_OUT, Diverged
 from zmqnode.core.votes import HeightVotes
+
+ROUND_TIMERS = (Timer.LEADER, Timer.ACCEPT, Timer.NEXT, Timer.JUDGE, Timer.MISSING)
 
 
 class Consensus:
@@ -52,8 +54,7 @@ class Consensus:
         """Work at a height from where ``votes`` stands (round 0, or what a restart gave back)."""
         self.votes = votes
         self.epoch = epoch
-        timers = (Timer.LEADER, Timer.ACCEPT, Timer.NEXT, Timer.RESEND, Timer.JUDGE, Timer.MISSING)
-        self.kernel.stop_timer(*timers)
+        self.kernel.stop_timer(*ROUND_TIMERS, Timer.RESEND)
         if votes.round > 0 or has_work(self.kernel, votes):
             self.start_round(with_leader=True)
         else:
@@ -64,8 +65,7 @@ class Consensus:
     def leave(self) -> None:
         """Take no part any more (SYNCING, BROKEN)."""
         self.votes = None
-        timers = (Timer.LEADER, Timer.ACCEPT, Timer.NEXT, Timer.RESEND, Timer.WORK, Timer.JUDGE)
-        self.kernel.stop_timer(*timers, Timer.MISSING, Timer.TIP)
+        self.kernel.stop_timer(*ROUND_TIMERS, Timer.RESEND, Timer.WORK, Timer.TIP)
 
     def enter_round(self, round_: int, certificate: Voteproof, *, with_leader: bool) -> None:
         """R0 for a later round: log the entry certificate, broadcast it once, start the timers."""
@@ -76,7 +76,7 @@ class Consensus:
         kernel = self.kernel
         kernel.record(CertificateHeld(voteproof=certificate), sync=False)
         kernel.emit(Publish(message=certificate))
-        kernel.stop_timer(Timer.LEADER, Timer.ACCEPT, Timer.NEXT, Timer.JUDGE, Timer.MISSING)
+        kernel.stop_timer(*ROUND_TIMERS)
         self.start_round(with_leader=with_leader)
         self.consider()
 
@@ -147,10 +147,10 @@ class Consensus:
         Once the height is decided, whatever came may be what its block was waiting for (R7).
         """
         votes = self.votes
-        if votes is not None and votes.final is not None:
-            self.finish()
-            return
         if votes is None:
+            return
+        if votes.final is not None:
+            self.finish()
             return
         proposal = votes.here.proposal
         if proposal is not None:
@@ -234,6 +234,8 @@ class Consensus:
         fact = ballot.fact
         at = votes.at(fact.round)
         at.ballots(fact.stage)[ballot.address] = ballot
+        if fact.round > votes.round:
+            self.arm_next()
         if at.holds(fact):
             return
         vp = at.count(fact, votes.suffrage)
@@ -379,11 +381,12 @@ class Consensus:
     def arm_next(self) -> None:
         """R6: INIT VP and an own ACCEPT of this round, of either kind, without ACCEPT VP."""
         votes, kernel = self.votes, self.kernel
-        if votes is None or Timer.NEXT in kernel.deadlines:
+        if votes is None or votes.here.init_vp is None:
             return
-        accept = kernel.voter.ballot(votes.height, votes.round, Stage.ACCEPT)
-        if votes.here.init_vp is not None and accept is not None:
-            kernel.set_timer(Timer.NEXT, kernel.timing.next_ms(votes.round))
+        if kernel.voter.ballot(votes.height, votes.round, Stage.ACCEPT) is not None:
+            wait_ms = 0 if others_went_on(votes) else kernel.timing.next_ms(votes.round)
+            if not wait_ms or Timer.NEXT not in kernel.deadlines:
+                kernel.set_timer(Timer.NEXT, wait_ms)
 
     def finish(self) -> None:
         """R7: fetch what is missing, execute, compare, sign what is owed, commit."""

@@ -3,6 +3,13 @@
 t_l(r) = (2D + build)(1 + r/2), t_a = t_l + D + execution, t_n = 2D(1 + r/2) + execution: linear in
 the round, capped at 8 times, never doubling. D follows the p99 of the time from the start of a
 round's timers to its q-th INIT, of rounds whose proposal arrived.
+
+Deviation: one sample counts twice the D it finds at most. The q-th INIT also waits for members that
+are away, and an outage of 2 s says nothing of the network; yet it held D at 2 s for 100 heights at
+whoever saw it, while a member that had just started began with 250 ms: their rounds fell apart for
+up to 27 s. Where the network really is that slow, D gets there in three rounds. Simulated, 160
+seeds of cuts, partitions, crashes, a dead member and loss, from the last fault to the goal: mean
+3.2 to 1.9 s, p90 6.0 to 3.5 s, p99 27 to 10 s; no difference at steady delays of 0.2 to 2 s.
 """
 
 from __future__ import annotations
@@ -19,6 +26,7 @@ RESEND_MIN_MS: Final = 20
 RESEND_MAX_MS: Final = 1000
 SAMPLES: Final = 100
 GROWTH_CAP: Final = 8
+GROWTH_MOST: Final = 2  # Times D, that one sample may raise it to.
 CAREFUL_ROUND: Final = 2  # From this round of a height on, D is at least its start.
 
 
@@ -59,6 +67,10 @@ class Timing:
         self.delay = Estimate(DELAY_START_MS, DELAY_MIN_MS, DELAY_MAX_MS)
         self.build = Estimate(ALLOWANCE_MIN_MS, ALLOWANCE_MIN_MS, ALLOWANCE_MAX_MS)
         self.execution = Estimate(DELAY_START_MS, ALLOWANCE_MIN_MS, ALLOWANCE_MAX_MS)
+
+    def sample_delay(self, elapsed_ms: int) -> None:
+        """The q-th INIT of a round came that long after its timers began."""
+        self.delay.add(min(elapsed_ms, GROWTH_MOST * self.delay.value))
 
     def delay_ms(self, round_: int) -> int:
         """D at a round."""
