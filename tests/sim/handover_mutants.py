@@ -51,10 +51,10 @@ def rivals(seed: int) -> Plan:
     return planned(
         seed,
         standbys=(Standby(member=member), Standby(member=member)),
-        askings=(Asking(node=5, at_ms=400), Asking(node=4, at_ms=500)),
+        askings=(Asking(node=4, at_ms=300), Asking(node=5, at_ms=480)),
         asked_consent=(member,),
         cuts=(Cut(start_ms=650, end_ms=4_000, sources=everybody, targets=(5,)),),
-        dead=(Crash(node=4, count=1_404 + 2 * (seed % 10)),),
+        dead=(Crash(node=4, count=704 + 8 * (seed % 10)),),
         heal_ms=4_000,
         heal_before=-200,
         bound_ms=60_000,
