@@ -73,6 +73,20 @@ def test_a_copy_made_in_the_middle_is_noticed(tmp_path: Path, done: int) -> None
     assert not opened.bound
 
 
+def test_the_binding_of_a_deleted_key_binds_no_file_that_got_its_inode(tmp_path: Path) -> None:
+    """Goal: a copy made in the middle is noticed whatever inode its key gets.
+
+    Method: the inode of one key, and another key in the very same file.
+    """
+    make_instance_key(tmp_path)
+    assert is_bound(tmp_path)
+    file = tmp_path / INSTANCE_FILE
+    inode = file.stat().st_ino
+    file.write_text(PrivateKey(os.urandom(32)).text())
+    assert file.stat().st_ino == inode
+    assert not is_bound(tmp_path)
+
+
 def test_the_journal_tells_a_new_instance_nothing_of_the_old(tmp_path: Path) -> None:
     """Goal: ballots and watermark of a deleted key bind nobody; what is about the chain stays."""
     domain = Domain(network_id="net", genesis=sha256(b"genesis"))

@@ -83,7 +83,9 @@ def is_bound(folder: Path) -> bool:
 
 
 def _binding(key_file: Path) -> str:
-    return f"{machine_id()}\n{key_file.stat().st_ino}\n"
+    """Machine, inode and key: a copied file may get the inode that a deleted key had."""
+    public = parse_private(read_secret_file(key_file)).public
+    return f"{machine_id()}\n{key_file.stat().st_ino}\n{public_text(public)}\n"
 
 
 def _write_binding(file: Path, key_file: Path) -> None:
@@ -96,7 +98,7 @@ def _write_binding(file: Path, key_file: Path) -> None:
 def _binds(binding: Path, key_file: Path) -> bool:
     try:
         return binding.read_text(encoding="utf-8") == _binding(key_file)
-    except (OSError, UnicodeDecodeError):
+    except (OSError, UnicodeDecodeError, Invalid):
         return False
 
 
