@@ -321,10 +321,17 @@ def test_consent_and_cosign(played: Played) -> None:
             given: list[CosignInfo | str | Path] = [word, word.cosign, Path("plain"), "object"]
             await client.handover_start(mode="forced", cosigns=given, wait=False)
             assert played.commands[-1].cosigns == (COSIGN,) * 4
-            for bad, code in (("junk", "bad_argument"), ("none", "file_missing")):
-                with pytest.raises(Invalid) as invalid:
-                    await client.handover_start(mode="forced", cosigns=[Path(bad)])
-                assert invalid.value.code == code
+            with pytest.raises(Refused) as refused:
+                await client.handover_start(mode="forced", cosigns=[Path("junk")])
+            assert refused.value.code == "bad_argument"
+            with pytest.raises(Invalid) as invalid:
+                await client.handover_start(mode="forced", cosigns=[Path("none")])
+            assert invalid.value.code == "file_missing"
+            for wrong in ({"reason": "x" * 201}, {"cosigns": [word] * 101}):
+                for call in (client.handover_start, client.handover_handback):
+                    with pytest.raises(Invalid) as invalid:
+                        await call(**wrong)  # type: ignore[arg-type]
+                    assert invalid.value.code == "usage"
             with pytest.raises(Invalid) as invalid:
                 await client.handover_cosign("n1sas", "junk")
             assert invalid.value.code == "key_invalid"

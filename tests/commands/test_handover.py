@@ -251,9 +251,18 @@ def test_cosign_writes_what_start_reads(run: Run, played: Played) -> None:
     assert played.commands[-1].cosigns == (word, word)
     code, (answer,), _ = run.json("handover", "start", "--forced", "--cosign", "three")
     assert (code, answer["error"]["code"]) == (2, "file_missing")
+    Path("three").write_text("junk")
+    code, (answer,), _ = run.json("handover", "start", "--forced", "--cosign", "three")
+    assert (code, answer["error"]["code"]) == (1, "bad_argument")
     played.obey = lambda command: {**told, "cosign": encode(word).hex()}
     code, (answer,), _ = run.json("handover", "cosign", "n0sas", NEW, "--out", "no/where")
     assert (code, answer["error"]["code"]) == (2, "file_missing")
+
+
+def test_a_reason_too_long_for_a_block_is_usage(run: Run) -> None:
+    for word in ("start", "handback"):
+        code, (answer,), _ = run.json("handover", word, "--reason", "x" * 201)
+        assert (code, answer["error"]["code"]) == (2, "usage")
 
 
 def test_two_modes_are_usage(run: Run) -> None:

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from zmqnode.base.codec import decode_as
-from zmqnode.base.handover import Cosign, Mode
-from zmqnode.base.handover_query import HandoversAsked, SessionAsked
+from zmqnode.base.handover import REASON_MAX_CHARS, Cosign, Mode
+from zmqnode.base.handover_query import COSIGNS_MAX, HandoversAsked, SessionAsked
 from zmqnode.client.answers import read
 from zmqnode.client.handover_answers import CosignInfo, Session
 from zmqnode.client.node_link import ANSWER_MARGIN_MS, NodeLink, monotonic_ms
@@ -173,16 +173,29 @@ def ended_well(session: Session) -> Session:
     )
 
 
-# Co-signatures.
+# What a start is given.
+
+
+def reason_of(text: str) -> str:
+    """A reason that fits a block; raises Invalid ``usage``."""
+    if len(text) > REASON_MAX_CHARS:
+        message = f"the reason has {len(text)} characters; {REASON_MAX_CHARS} fit"
+        raise Invalid("usage", message, hint="say it shorter; it is kept in the chain")
+    return text
 
 
 def cosigns_of(given: Iterable[CosignInfo | str | Path]) -> tuple[Cosign, ...]:
     """Co-signatures as answers, as hex, or as files that hold either.
 
     Raises:
-        Invalid: ``file_missing``, ``bad_argument``.
+        Invalid: ``file_missing``; ``usage``, more than a network has members.
+        Refused: ``bad_argument``.
     """
-    return tuple(_cosign(one) for one in given)
+    found = tuple(_cosign(one) for one in given)
+    if len(found) > COSIGNS_MAX:
+        hint = "f + 1 are needed; one a member"
+        raise Invalid("usage", f"{len(found)} co-signatures; {COSIGNS_MAX} are taken", hint=hint)
+    return found
 
 
 def _cosign(given: CosignInfo | str | Path) -> Cosign:
@@ -197,7 +210,7 @@ def _cosign(given: CosignInfo | str | Path) -> Cosign:
         return decode_as(Cosign, bytes.fromhex(text))
     except (ValueError, Malformed):
         hint = "zmqnode handover cosign ADDRESS INSTANCE --out FILE, on a member, makes one"
-        raise Invalid("bad_argument", f"{name} is no co-signature", hint=hint) from None
+        raise Refused("bad_argument", f"{name} is no co-signature", hint=hint) from None
 
 
 def _in_file(text: str) -> str:

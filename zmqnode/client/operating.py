@@ -33,6 +33,7 @@ from zmqnode.client.handovers import (
     cosigns_of,
     ended_well,
     mode_of,
+    reason_of,
     session_of,
 )
 from zmqnode.client.node_link import NodeLink, monotonic_ms
@@ -119,7 +120,7 @@ class Operating:
         """
         command = StartCommand(
             mode=mode_of(mode),
-            reason=reason,
+            reason=reason_of(reason),
             cosigns=cosigns_of(cosigns),
             accept_halt_risk=accept_halt_risk,
             when_synced=when_synced,
@@ -144,7 +145,7 @@ class Operating:
         """
         command = HandbackCommand(
             mode=mode_of(mode),
-            reason=reason,
+            reason=reason_of(reason),
             cosigns=cosigns_of(cosigns),
             accept_halt_risk=accept_halt_risk,
             when_synced=when_synced,
