@@ -107,6 +107,21 @@ def test_a_copy_cut_off_before_the_takeover_retires_by_itself() -> None:
     world.check()
 
 
+def test_a_copy_that_catches_up_takes_no_voter_for_a_zombie() -> None:
+    """Goal: who votes beyond the blocks it has, it cannot know: that is no ignored ballot."""
+    world = World().up()
+    new = world.standby("a0", "a0b")
+    world.run(1500)
+    start(new)
+    assert world.run(10_000, lambda: over(new)) and ended(new) == ("done", None)
+    world.run(3000)
+    late = world.standby("a1", "a1b")
+    world.run(6000)
+    assert late.tip >= new.tip - 1
+    assert [ignored(late), ignored(world["a2"])] == [0, 0]
+    world.check()
+
+
 def test_two_halves_with_a_copy_each() -> None:
     """Goal: 2 of 4 on each side decide nothing; healed, exactly one copy votes."""
     world = World().up()

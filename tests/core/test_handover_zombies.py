@@ -51,5 +51,13 @@ def test_ballots_of_a_zombie_are_counted_at_every_height() -> None:
     world.run(20_000)
     assert world["a1"].tip > acts + 10
     assert ignored(world, signed(acts)) == 1
-    assert ignored(world, signed(acts - 1)) == 0  # Its own height: late, and rightly signed.
+    assert ignored(world, signed(acts - 1)) == 1  # Its own height, of a copy that was cut off.
+
+
+def test_a_late_ballot_of_its_own_height_is_as_always() -> None:
+    """Goal: the last word of a copy that gives its vote away on time counts as nothing else."""
+    world, old, acts = moved()
+    fact = init_fact(Point(height=acts - 1, round=0), tagged(b"t", b"late"))
+    assert world["a1"].tip <= acts
+    assert ignored(world, sign_ballot(fact, old.address, 0, old.signer)) == 0
     world.check()

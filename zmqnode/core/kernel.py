@@ -21,7 +21,7 @@ from zmqnode.base.seal import Seal
 from zmqnode.base.suffrage import Suffrage
 from zmqnode.base.voteproof import Voteproof
 from zmqnode.core.authority_lane import remembering
-from zmqnode.core.authority_state import Context
+from zmqnode.core.authority_state import ACTIVATION_LAG, Context
 from zmqnode.core.chain import Chain
 from zmqnode.core.effects import (
     Break,
@@ -198,7 +198,8 @@ class Kernel:
         """Whether a ballot is signed, by the instance that votes for its address there."""
         member = suffrage.by_address.get(ballot.address)
         if member is None or member.instance != ballot.instance or member.epoch != ballot.epoch:
-            self.ignored_ballots += 1
+            if ballot.fact.height <= self.chain.tip.height + ACTIVATION_LAG:
+                self.ignored_ballots += 1  # Beyond what is decided here it may have the vote.
             return False
         if not ballot.verified(self.config.domain, self.config.verify):
             self.bump("bad_signature")
