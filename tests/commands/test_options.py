@@ -133,6 +133,14 @@ def test_what_computes_ends_when_its_time_is_over(
     assert err.splitlines()[1].startswith("hint: ")
 
 
+@pytest.mark.parametrize("nodes", ["1", "3", "41"])
+def test_a_demo_has_as_many_nodes_as_it_takes_to_go_on_without_one(
+    nodes: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["demo", "--nodes", nodes]) == 2
+    assert "[usage]" in capsys.readouterr().err
+
+
 def test_an_application_check_ends_when_its_time_is_over(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -318,7 +318,7 @@ def test_the_demo_plays_and_cleans_up(tmp_path: Path) -> None:
 
 def test_ctrl_c_in_the_demo_stops_everything(tmp_path: Path) -> None:
     shell = Shell(tmp_path)
-    demo = shell.begin("demo", "--dir", "net", "--nodes", "2")
+    demo = shell.begin("demo", "--dir", "net", "--nodes", "4")
     end = time.monotonic() + 30
     while not (tmp_path / "net" / "n1" / "node.pid").exists() and time.monotonic() < end:
         time.sleep(0.1)

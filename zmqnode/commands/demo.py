@@ -48,7 +48,11 @@ TOLD: Final = {
 
 @app.command("demo")
 def demo(
-    nodes: Annotated[int, typer.Option("--nodes", min=1, max=NODES_MAX)] = 4,
+    nodes: Annotated[
+        int,
+        # Fewer than 4 do not go on while one of them is dead, which is what is played.
+        typer.Option("--nodes", min=4, max=NODES_MAX),
+    ] = 4,
     rate: Annotated[int, typer.Option("--rate", min=1, help="Operations a second.")] = 100,
     folder: Annotated[
         Path | None, typer.Option("--dir", metavar="D", help="Default: a temporary folder.")
