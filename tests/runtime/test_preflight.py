@@ -147,6 +147,11 @@ def test_one_thing_wrong_at_a_time(tmp_path: Path) -> None:
         left = replace(dead, linked=alone, calling=alone, heard={one.instance: NodeState.CONSENSUS})
         assert failing(left)["peers"] == "no_quorum"
         assert "node adopt" in str(preflight_row(left, preflight(left))["checks"])
+        for code, hint in (("instances_max", "stop one"), ("instance_twice", "empty folder")):
+            said = tuple((one.address, code) for one in now.suffrage.members)
+            none = replace(now, linked=frozenset(), calling=frozenset(), refusals=said)
+            (check,) = [one for one in preflight(none) if one.name == "peers"]
+            assert (check.code, hint in str(check.hint)) == ("peers_unreachable", True), check
         two = Suffrage(members=now.suffrage.members[:2])
         small = replace(gone, mode=Mode.TAKEOVER, suffrage=two, authority=Authority(members=two))
         assert failing(small)["margin"] == "no_quorum"

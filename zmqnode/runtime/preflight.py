@@ -306,11 +306,23 @@ def _peers(now: Situation) -> Check:
     missing = ", ".join(str(one.address) for one in counted if one not in reached)
     if reached and len(live) < q:
         return refusal("peers", "no_quorum", f"{text}: {missing} gave no sign", NO_QUORUM_HINT)
-    hint = (
+    return refusal("peers", "peers_unreachable", f"{text}: not {missing}", _peers_hint(now))
+
+
+def _peers_hint(now: Situation) -> str:
+    """What keeps them away: their own word, if they said it in their hellos, else the ways."""
+    said = {code for _, code in now.refusals}
+    if "instances_max" in said:
+        return f"too many copies of {now.address} run, zmqnode peers names them: stop one"
+    if "instance_twice" in said:
+        return (
+            "another process runs with this copy's instance key: stop one of the two, "
+            "and give it an empty folder: zmqnode node run DIR"
+        )
+    return (
         f"zmqnode peers shows who is linked; {now.url} and the two ports after its own must be "
         "open to the members"
     )
-    return refusal("peers", "peers_unreachable", f"{text}: not {missing}", hint)
 
 
 def _old(now: Situation) -> Check:
