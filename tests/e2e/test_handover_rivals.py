@@ -197,16 +197,16 @@ def test_a_double_of_the_voting_copy_gets_no_vote(net: LocalNet) -> None:
     net.script.answer(NODE_ADOPT, "node", "adopt", zombie, "--old-copy-destroyed")
     with running(net, zombie):
         net.script.json("wait", "height", "1", "-t", zombie, "--timeout", "30s")
-        heights_pass(net, 8, "n1")
+        heights_pass(net, 4, "n1")
         assert net.script.json("node", "info", "-t", zombie)["state"] != "CONSENSUS"
         assert voting(net)["n0sas"] == (old, epoch)
         found = start(net, new)
         assert found["missed_ballots"] == 0
-        heights_pass(net, 8, "n1")
+        heights_pass(net, 4, "n1")
         assert net.script.json("node", "info", "-t", zombie)["state"] != "CONSENSUS"
     with running(net, zombie):  # Now nobody else has the key.
         net.script.json("wait", "height", "1", "-t", zombie, "--timeout", "30s")
-        heights_pass(net, 8, "n1")
+        heights_pass(net, 4, "n1")
         assert net.script.json("node", "info", "-t", zombie)["state"] in ("SYNCING", "BROKEN")
     ends_well(net, active=new, epoch=epoch + 1)
 
