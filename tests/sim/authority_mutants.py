@@ -173,7 +173,7 @@ MUTANTS = (
     ),
     Mutant(
         name="veto unsigned",
-        loosen=judging.veto_unsigned,
+        loosen=judging.unsigned("judge_veto"),
         caught_by=FORGED,
     ),
     Mutant(
@@ -346,4 +346,11 @@ MUTANTS = (
         loosen=blocks.deletions_unsaid,
         caught_by=("crash",),
     ),
+    Mutant(name="ack unsigned", loosen=judging.unsigned("judge_ack"), caught_by=FORGED),
+    Mutant(name="cancel unsigned", loosen=judging.unsigned("judge_cancel"), caught_by=FORGED),
+    Mutant(name="words to come", loosen=judging.words_to_come, caught_by=FORGED),
+    Mutant(
+        name="cancel of an old epoch", loosen=judging.cancel_of_an_old_epoch, caught_by=("judge",)
+    ),
+    Mutant(name="forced ones rest", loosen=judging.forced_ones_rest, caught_by=("judge",)),
 )

@@ -152,6 +152,17 @@ def _no_veto(replace: Replace) -> None:
     replace(Giving, "veto", lambda self: None)
 
 
+def _strangers_words(replace: Replace) -> None:
+    """A member gives its word for a copy that it is not connected to, or knows elsewhere."""
+
+    def refusal(self: Readiness, switch: Any, source: Any) -> str:
+        known = self.kernel.chain.authority.members.by_address.get(switch.address)
+        decided = known is not None and known.instance == switch.old_instance
+        return "" if decided else "epoch_moved"
+
+    replace(Readiness, "_refusal", refusal)
+
+
 def _no_new_key(replace: Replace) -> None:
     replace(Giving, "replace_key", lambda self, *, looking_on: None)
 
@@ -216,6 +227,7 @@ MUTANTS = (
     ),
     Mutant(name="no ack", remove=_no_ack, plan=planned, caught_by=("planned", "told")),
     Mutant(name="no veto", remove=_no_veto, plan=taken_over, caught_by=("veto",)),
+    Mutant(name="strangers' words", remove=_strangers_words, plan=planned, caught_by=("ready",)),
     Mutant(name="no new key", remove=_no_new_key, plan=planned, caught_by=("handover-bound",)),
     Mutant(name="key again", remove=_key_again, plan=planned, caught_by=("authority",)),
     Mutant(name="key too soon", remove=_key_too_soon, plan=planned, caught_by=("rekey",)),

@@ -240,10 +240,49 @@ def veto_of_any_session(patch: Patch) -> None:
     patch(authority_judging, "judge_veto", judge_veto)
 
 
-def veto_unsigned(patch: Patch) -> None:
-    true = authority_judging.judge_veto
+def unsigned(name: str) -> Callable[[Patch], None]:
+    """One kind of operation whose signature is not looked at."""
 
-    def judge_veto(state: Authority, operation: Veto, member: Any, context: Context) -> Any:
-        return true(state, operation, member, replace(context, verify=lambda *signed: True))
+    def loosen(patch: Patch) -> None:
+        true = getattr(authority_judging, name)
 
-    patch(authority_judging, "judge_veto", judge_veto)
+        def judge(*parts: Any) -> Any:
+            *others, context = parts
+            return true(*others, replace(context, verify=lambda *signed: True))
+
+        patch(authority_judging, name, judge)
+
+    return loosen
+
+
+def words_to_come(patch: Patch) -> None:
+    """Words dated by a block that is not there yet count as well."""
+    true = authority_judging.ready_certified
+
+    def ready_certified(state: Authority, operation: Any, context: Context) -> Any:
+        refusal = true(state, operation, context)
+        ahead = refusal is not None and refusal.lift is authority_judging.Lift.CHANGE
+        return None if ahead else refusal
+
+    patch(authority_judging, "ready_certified", ready_certified)
+
+
+def cancel_of_an_old_epoch(patch: Patch) -> None:
+    true = authority_judging.judge_cancel
+
+    def judge_cancel(state: Authority, operation: Any, member: Any, context: Context) -> Any:
+        return true(state, operation, replace(member, epoch=operation.epoch), context)
+
+    patch(authority_judging, "judge_cancel", judge_cancel)
+
+
+def forced_ones_rest(patch: Patch) -> None:
+    """The rest after a session keeps a forced one out as well."""
+
+    def address_rested(state: Authority, operation: Any, context: Context) -> Any:
+        rest = state.rest(operation.address)
+        if rest is None or context.height > rest.closed_height + state.members.f:
+            return None
+        return authority_judging.Refusal(code="handover_open", message="it rests")
+
+    patch(authority_judging, "address_rested", address_rested)

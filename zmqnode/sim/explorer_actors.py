@@ -39,6 +39,7 @@ from zmqnode.sim.signing import KeyTable, SimSigner
 
 BASE_HEIGHT: Final = 1_000  # Every explored state is the one after this block ..
 BASE_MS: Final = 10_000_000  # .. of this time.
+AHEAD_MS: Final = 3_600_000  # No block explored here comes so late.
 NEVER_MS: Final = 1_000_000_000
 INSTANCES: Final = "abcdefgh"
 
@@ -242,6 +243,8 @@ class Actors:
         yield "with few ready", {"ready": self._words(switch, vouching[: q - 1], voters)}
         stale_ms = BASE_MS - self.params.ready_ttl_ms
         yield "with stale words", {"ready": self._words(switch, vouching, voters, stale_ms)}
+        ahead_ms = BASE_MS + AHEAD_MS
+        yield "with words to come", {"ready": self._words(switch, vouching, voters, ahead_ms)}
         for height in range(BASE_HEIGHT - 1, BASE_HEIGHT + 3):
             wrong = authority_state.suffrage(state, height).members
             right = [i for i in vouching if wrong[i].instance == voters[i].instance]

@@ -129,6 +129,8 @@ class HandoverWatch:
         for seal in seals:
             operation = read_system(seal) if is_system(seal) else None
             if isinstance(operation, Veto) and operation.signer == node.identity.instance:
+                if node.broken is not None:
+                    raise Violation("veto", node.disk.height, f"n{node.index} vetoes though BROKEN")
                 self._vetoed[operation.session] = None
             elif isinstance(operation, Handover):
                 switch = operation.switch
