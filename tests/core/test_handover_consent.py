@@ -60,3 +60,15 @@ def test_a_copy_that_does_not_ask_any_more_gives_way_to_one_that_does() -> None:
     old.take(ConsentGiven())
     assert world.run(5_000, lambda: over(second)) and ended(second) == ("done", None)
     world.check()
+
+
+def test_an_answer_after_the_consent_changes_nothing() -> None:
+    """Goal: what is given is given; the chain has the word (seed 126352)."""
+    world, old, (new,) = waiting("a0b")
+    old.take(ConsentGiven())
+    assert world.run(2_000, lambda: old.view.phase == "consent")
+    old.take(ConsentGiven(refuse=True))
+    assert old.view.outcome is None
+    assert world.run(5_000, lambda: over(new)) and ended(new) == ("done", None)
+    assert world.run(2_000, lambda: over(old)) and ended(old) == ("done", None)
+    world.check()

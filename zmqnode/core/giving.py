@@ -164,6 +164,9 @@ class Giving:
         asked = self._asked.get(session) if session is not None else None
         if session is None or asked is None or now_ms - asked[0] > APPROVAL_MS:
             return False
+        view = self.display.view
+        if session == shown and view is not None and view.phase == "consent":
+            return False  # It is given: a block may hold it by now.
         _remember(self._answers, session, (refuse, now_ms + APPROVAL_MS))
         if refuse and session == shown:
             text = "this copy's operator refused"
