@@ -150,6 +150,15 @@ class Epochs:
                     return False
         return True
 
+    def must_go(self, address: Address, key: PublicKey, height: int) -> bool:
+        """Whether its holder has to have deleted a key by now.
+
+        A cancel holds until the epoch moves, which may be in the very block that takes it: then the
+        key may be named again, and nobody has to delete it.
+        """
+        held = key in self.used or key in self.places[address].cancelled
+        return held and self.spent(address, key, height)
+
     @property
     def quiet(self) -> bool:
         """Whether no handover is open and all that was decided is in force at the next height."""

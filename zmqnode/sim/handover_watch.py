@@ -222,7 +222,7 @@ class HandoverWatch:
             if view is not None and life == node.life and view.outcome is None:
                 found.append(f"n{node.index} waits in {view.phase} for {view.waits_for}")
             who = node.identity
-            if epochs.spent(who.address, who.instance, node.disk.height):
+            if epochs.must_go(who.address, who.instance, node.disk.height):
                 found.append(f"n{node.index} keeps a spent key")
         return found
 
