@@ -75,6 +75,10 @@ def test_a_vote_is_handed_over_and_back(tmp_path: Path) -> None:
                 checked = await client.handover_preflight()
                 assert checked.ok, checked
                 assert (await other.handover_status()) is None
+                async with client_of(old) as voting:  # It has replaced nobody.
+                    with pytest.raises(Refused) as refused:
+                        await voting.handover_handback()
+                    assert refused.value.code == "not_found"
                 session = await client.handover_start(reason="a test")
                 assert session.outcome == "done" and session.side == "new"
                 assert session.mode == "planned" and session.reason == "a test"

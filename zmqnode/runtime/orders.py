@@ -254,6 +254,12 @@ class Orders:
                 f"this copy does not vote for {standing.address}: it has nothing to hand back",
                 hint="ask the voting copy; zmqnode suffrage list shows its url",
             )
+        if own.epoch == 0:  # The first of its address: nobody voted before.
+            raise Refused(
+                "not_found",
+                "this copy has replaced no other: there is no way back",
+                hint="to hand the vote to a standby: zmqnode handover start -t COPY",
+            )
         if not self._copies() and patient:
             later.until(
                 lambda: bool(self._copies()),
