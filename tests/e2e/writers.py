@@ -19,6 +19,7 @@ from zmqnode.errors import ZmqnodeError
 
 IN_FLIGHT = 16  # Per client: the pool is never empty, and what is open stays countable.
 SUBMIT_MS = 20_000
+DIGITS_ASKED = 4  # Of a key's number: so many keys begin alike before them, at most.
 
 
 @dataclass(slots=True)
@@ -126,10 +127,10 @@ def check_promises(net: LocalNet, promised: Promised, *, prefix: str = "w") -> N
 
 
 async def keys_of(net: LocalNet, name: str, promised: Promised, prefix: str) -> set[str]:
-    """The keys one node's state has, asked writer by writer: an answer holds 10,000 at most."""
+    """The keys one node's state has, ten thousand of a lane at a time: an answer holds no more."""
     found: set[str] = set()
     async with Client(str(net.dir / name), timeout_ms=60_000) as client:
-        for start in sorted({key[: len(prefix) + 2] for key in promised.keys}):
+        for start in sorted({key[:-DIGITS_ASKED] for key in promised.keys}):
             answer = await client.query("keys", {"prefix": start}, height=promised.height)
             found.update(answer.result)
     return found
