@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from zmqnode.base.keys import PrivateKey
-from zmqnode.commands.main import main
+from zmqnode.commands.main import WORDS, main
 
 MITUM_KEY = "KyfqCLSEyfUhskZ63WtVH3m3pGgnurFHuTgkgu73Pgyjf8sxbp8Rmpr"
 MITUM_PUBLIC = "GkhMcC4LDk22FsRGoQ4qAjuZ2BZERof7VSfmNy9HfW3F3MpQvmpu"
@@ -249,3 +249,9 @@ def test_keys_differ(run: Run) -> None:
     _, two = run.json("key", "new", "b.key")
     assert one != two
     assert PrivateKey(bytes(32)).text() not in Path("a.key").read_text()
+
+
+def test_the_help_of_the_root_leads_a_newcomer(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    listed = capsys.readouterr().out.split("Commands:\n")[1]
+    assert [line.split()[0] for line in listed.splitlines()] == [word.name for word in WORDS]

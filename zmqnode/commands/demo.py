@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from zmqnode.commands import deadline, terminal
+from zmqnode.commands import deadline, guide, terminal
 from zmqnode.commands.deferred import Deferred
 from zmqnode.commands.options import JsonOption, TimeoutOption
 from zmqnode.config.limits import NODES_MAX, TIMEOUT_LONG_MS
@@ -78,6 +78,7 @@ def demo(
         with _panels(show, as_json=as_json) as refresh:
             deadline.playing(play(show, refresh), timeout_ms, "the demo")
         terminal.show(show.json(), as_panel=closing_panel, as_json=as_json)
+    guide.next_step("zmqnode testnet up makes a network that stays", as_json=as_json)
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from zmqnode.commands import terminal
+from zmqnode.commands import guide, terminal
 from zmqnode.commands.options import JsonOption, TargetOption
 from zmqnode.errors import Invalid, Refused, ZmqnodeError
 
@@ -63,6 +63,11 @@ def assemble(
     shown = described(out, genesis, loaded)
     _write_new(out, genesis_text(genesis))
     terminal.show(shown, as_json=as_json)
+    guide.next_step(
+        f"{out} goes beside every member's node.yml; all compare the genesis hash, "
+        "then zmqnode node run",
+        as_json=as_json,
+    )
 
 
 @app.command()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from zmqnode.commands import handover_view, terminal
+from zmqnode.commands import guide, handover_view, terminal
 from zmqnode.commands.asking import asking
 from zmqnode.commands.options import JsonOption, SignOption, TargetOption, TimeoutOption
 from zmqnode.errors import Invalid, Refused, TimedOut, Unreachable
@@ -172,6 +172,11 @@ def begin(client: SyncClient, options: Start, target: str | None, *, back: bool 
         session = client.run(work)
     if not options.watch:
         terminal.show(session, as_panel=handover_view.session_panel, as_json=options.as_json)
+        if not options.no_wait:
+            guide.next_step(
+                f"zmqnode handover history; the way back: zmqnode handover handback{where}",
+                as_json=options.as_json,
+            )
 
 
 def begin_at(address: str, privatekey: str, network_id: str, url: str, options: Start) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -27,6 +27,7 @@ IN_FLIGHT: Final = 64  # Seals of one client without a rate.
 OPEN_MAX: Final = 20_000  # Seals of one client with a rate; beyond, sends wait.
 SETTLE_MS: Final = 10_000  # How long the chain may take to show what was acknowledged.
 AUDIT_ASK_MS: Final = 10_000
+TELL_S: Final = 0.25
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,6 +211,23 @@ class Load:
             self.report.doubled += count * (times > 1)
 
 
-async def run(targets: Sequence[str], plan: Plan) -> Report:
-    """Put load on the nodes of some targets; the report, audited."""
-    return await Load(targets, plan).run()
+async def run(targets: Sequence[str], plan: Plan, say: Callable[[str], None]) -> Report:
+    """Put load on the nodes of some targets; the report, audited.
+
+    Args:
+        say: told how it goes.
+    """
+    load = Load(targets, plan)
+    telling = asyncio.create_task(_tell(load.report, say))
+    try:
+        return await load.run()
+    finally:
+        telling.cancel()
+        await asyncio.gather(telling, return_exceptions=True)
+
+
+async def _tell(report: Report, say: Callable[[str], None]) -> None:
+    while True:
+        reading = ", reading the chain" if report.sending_seconds else ""
+        say(f"sent {report.sent}, committed {report.committed}{reading}")
+        await asyncio.sleep(TELL_S)

@@ -15,6 +15,7 @@ from importlib import import_module
 from typing import Final
 
 import typer
+from typer.core import TyperGroup
 
 from zmqnode.commands import terminal
 
@@ -72,6 +73,14 @@ WORDS: Final = (
 )
 
 
+class _InOrder(TyperGroup):
+    """The words in the order of the table, which is that of a newcomer's way."""
+
+    def list_commands(self, ctx: object) -> list[str]:
+        """As the help shows them."""
+        return [word.name for word in WORDS]
+
+
 def build(word: str | None) -> typer.Typer:
     """The root app.
 
@@ -80,6 +89,7 @@ def build(word: str | None) -> typer.Typer:
     """
     root = typer.Typer(
         name=NAME,
+        cls=_InOrder,
         help="A Byzantine-fault-tolerant node over ZeroMQ, replaceable while it runs.",
         context_settings=CONTEXT,
         # Typer's completion lives in two options of the root, which every command line would read,

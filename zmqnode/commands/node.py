@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from zmqnode.commands import handover, terminal
+from zmqnode.commands import guide, handover, terminal
 from zmqnode.commands.asking import asking
 from zmqnode.commands.options import (
     JsonOption,
@@ -55,6 +56,12 @@ def init(
         folder, address=address, network_id=network_id, url=url, privatekey=privatekey
     )
     terminal.show(made, as_json=as_json)
+    where = shlex.quote(str(folder))
+    guide.next_step(
+        f"{where}/entry.yml goes to whoever runs zmqnode genesis assemble, the genesis.yml that "
+        f"comes back into {where}; then zmqnode node run {where}",
+        as_json=as_json,
+    )
 
 
 @app.command()

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from zmqnode.commands import terminal
+from zmqnode.commands import guide, terminal
 from zmqnode.commands.asking import asking
 from zmqnode.commands.options import JsonOption, SignOption, TargetOption, TimeoutOption
 
@@ -42,4 +42,7 @@ def ask(
         terminal.warn("the query lists keys, which no proof covers: this answer is unproven")
     elif answer.proof is not None and not answer.proof.result_checked:
         terminal.note("the keys read are proven; that the result follows from them is not checked")
+    elif answer.proof is not None:
+        who = f"{len(answer.proof.signers)} members signed its state"
+        guide.remark(f"proven: read at height {answer.height}; {who}, and the genesis names them")
     terminal.line(to_text(answer.result))

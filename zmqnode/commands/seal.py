@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from zmqnode.commands import terminal
+from zmqnode.commands import guide, terminal
 from zmqnode.commands.asking import asking
 from zmqnode.commands.options import JsonOption, SignOption, TargetOption, TimeoutOption
 from zmqnode.config.limits import TIMEOUT_ASK_MS
@@ -67,6 +67,8 @@ def send(
         with terminal.detaching(watch):
             receipt = client.submit(sent, wait=wait, timeout_ms=timeout_ms)
     terminal.show(receipt, as_panel=receipt_panel, as_json=as_json)
+    then = "wait seal " + receipt.seal if receipt.height is None else f"block show {receipt.height}"
+    guide.next_step(f"zmqnode {then}", as_json=as_json)
 
 
 @app.command()

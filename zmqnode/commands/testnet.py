@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
+import shlex
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,25 +11,25 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from zmqnode.commands import terminal
+from zmqnode.commands import guide, terminal
 from zmqnode.commands.asking import asking
 from zmqnode.commands.deferred import Deferred
 from zmqnode.commands.options import JsonOption, TimeoutOption
 from zmqnode.config.limits import TIMEOUT_ASK_MS, TIMEOUT_LONG_MS
-from zmqnode.errors import Invalid, Refused, TimedOut
+from zmqnode.errors import Invalid, Refused
 
 if TYPE_CHECKING:
-    from zmqnode.commands import local_network, network_status, node_logs
+    from zmqnode.commands import local_network, local_start, network_status, node_logs
     from zmqnode.commands.local_network import LocalNetwork, Member
 else:
     local_network = Deferred("zmqnode.commands.local_network")
+    local_start = Deferred("zmqnode.commands.local_start")
     network_status = Deferred("zmqnode.commands.network_status")
     node_logs = Deferred("zmqnode.commands.node_logs")
 
 app = typer.Typer()
 
 SIGNALS: Final = ("KILL", "TERM", "STOP", "CONT")
-POLL_S: Final = 0.05
 REST: Final = "rest"
 
 DirOption = Annotated[
@@ -73,8 +73,10 @@ def up(
             app=app_name or "kv",
             settings=settings or [],
         )
-    _start(network, network.nodes, timeout_ms or TIMEOUT_LONG_MS, settled=True)
+    _start(network, network.nodes, timeout_ms or TIMEOUT_LONG_MS, settled=True, as_json=as_json)
     _show(network, network.nodes, began, as_json=as_json)
+    send = "put key=greeting value=hello" if network.app == "kv" else "OPERATION KEY=VALUE .."
+    _next(folder, f"zmqnode monitor --all, or zmqnode seal send {send}", as_json=as_json)
 
 
 @app.command()
@@ -98,11 +100,13 @@ def down(
     """Stop all nodes gracefully."""
     began = time.monotonic()
     network = local_network.load(local_network.in_use(folder))
-    local_network.stop(network.nodes, timeout_ms or local_network.STOP_MS)
+    _stop(network.nodes, timeout_ms, as_json=as_json)
     shown = _answer(network, network.nodes, began)
     if delete:
         local_network.remove(network)
     terminal.show(shown, as_panel=network_panel, as_json=as_json)
+    if not delete:
+        _next(folder, "zmqnode testnet up starts it again", as_json=as_json)
 
 
 @app.command()
@@ -116,8 +120,9 @@ def start(
     began = time.monotonic()
     network = local_network.load(local_network.in_use(folder))
     nodes = network.chosen(names or [])
-    _start(network, nodes, timeout_ms or TIMEOUT_LONG_MS, settled=False)
+    _start(network, nodes, timeout_ms or TIMEOUT_LONG_MS, settled=False, as_json=as_json)
     _show(network, nodes, began, as_json=as_json)
+    _next(folder, f"zmqnode wait synced -t {nodes[0].name}, then testnet status", as_json=as_json)
 
 
 @app.command("add-standby")
@@ -135,13 +140,15 @@ def add_standby(
     network = local_network.load(local_network.in_use(folder))
     (member,) = network.chosen([name])
     network, standby = standbys.add(network, member)
-    _start(network, [standby], limit_ms, settled=False)
+    _start(network, [standby], limit_ms, settled=False, as_json=as_json)
     heights = [one.height for one in asyncio.run(network_status.infos(network.nodes)) if one]
-    with asking(str(standby.folder)) as client:
+    with guide.progress(as_json=as_json) as say, asking(str(standby.folder)) as client:
         # A copy that has met nobody yet is as high as it knows: the others say how high that is.
+        say(f"{standby.name} fetches the chain, to height {max(heights, default=0)}")
         client.wait_height(max(heights, default=0), timeout_ms=_left_ms(began, limit_ms))
         client.wait_synced(timeout_ms=_left_ms(began, limit_ms))
     _show(network, network.nodes, began, as_json=as_json)
+    _next(folder, f"zmqnode handover start -t {standby.name}", as_json=as_json)
 
 
 @app.command()
@@ -155,8 +162,9 @@ def stop(
     began = time.monotonic()
     network = local_network.load(local_network.in_use(folder))
     nodes = network.chosen(names or [])
-    local_network.stop(nodes, timeout_ms or local_network.STOP_MS)
+    _stop(nodes, timeout_ms, as_json=as_json)
     _show(network, nodes, began, as_json=as_json)
+    _next(folder, f"zmqnode testnet start {nodes[0].name}", as_json=as_json)
 
 
 @app.command()
@@ -170,8 +178,8 @@ def restart(
     began = time.monotonic()
     network = local_network.load(local_network.in_use(folder))
     nodes = network.chosen(names or [])
-    local_network.stop(nodes)
-    _start(network, nodes, timeout_ms or TIMEOUT_LONG_MS, settled=False)
+    _stop(nodes, None, as_json=as_json)
+    _start(network, nodes, timeout_ms or TIMEOUT_LONG_MS, settled=False, as_json=as_json)
     _show(network, nodes, began, as_json=as_json)
 
 
@@ -199,6 +207,8 @@ def kill(
         for pid in pids:
             local_network.await_end(pid, (timeout_ms or local_network.STOP_MS) / 1000)
     _show(network, nodes, began, as_json=as_json)
+    if wanted in ("KILL", "TERM"):
+        _next(folder, f"zmqnode testnet start {nodes[0].name}", as_json=as_json)
 
 
 @app.command()
@@ -281,67 +291,45 @@ def load_command(
 
     network = local_network.load(local_network.in_use(folder))
     targets = network.chosen([to]) if to is not None else network.nodes
-    report = asyncio.run(
-        load.run(
-            [str(node.folder) for node in targets],
-            load.Plan(
-                rate=rate,
-                seconds=seconds,
-                clients=clients,
-                seal_ops=seal_ops,
-                alone=to is not None,
-                drain_ms=timeout_ms or TIMEOUT_LONG_MS,
-            ),
-        )
+    plan = load.Plan(
+        rate=rate,
+        seconds=seconds,
+        clients=clients,
+        seal_ops=seal_ops,
+        alone=to is not None,
+        drain_ms=timeout_ms or TIMEOUT_LONG_MS,
     )
+    with guide.progress(as_json=as_json) as say:
+        report = asyncio.run(load.run([str(node.folder) for node in targets], plan, say))
     terminal.show(report.json(), as_json=as_json)
+    _next(folder, "zmqnode block verify", as_json=as_json)
 
 
 # Together.
 
 
 def _start(
-    network: LocalNetwork, nodes: Sequence[Member], timeout_ms: int, *, settled: bool
-) -> None:
-    """Start nodes and wait until they answer, or until the whole network votes."""
-    started = [(node, process) for node in nodes if (process := local_network.start(node))]
-    try:
-        asyncio.run(_answering(network, nodes, started, timeout_ms, settled=settled))
-    except BaseException:
-        if settled:  # Nothing of what was begun here is left running.
-            for _, process in started:
-                process.kill()
-                process.wait()
-        raise
-
-
-async def _answering(
     network: LocalNetwork,
     nodes: Sequence[Member],
-    started: Sequence[tuple[Member, subprocess.Popen[bytes]]],
     timeout_ms: int,
     *,
     settled: bool,
+    as_json: bool,
 ) -> None:
-    end = time.monotonic() + timeout_ms / 1000
-    while True:
-        for node, process in started:
-            problem = local_network.ended(node, process)
-            if problem is not None:
-                raise problem
-        answers = await network_status.infos(network.nodes if settled else nodes)
-        if settled and network_status.settled(network.nodes, answers):
-            return
-        if not settled and all(info is not None for info in answers):
-            return
-        if time.monotonic() >= end:
-            late = [
-                f"{node.name} {info.state if info is not None else 'silent'}"
-                for node, info in zip(network.nodes if settled else nodes, answers, strict=True)
-            ]
-            text = f"the network is not up within {timeout_ms / 1000:g} s: {', '.join(late)}"
-            raise TimedOut("timeout", text, hint=f"see node.log under {network.folder}")
-        await asyncio.sleep(POLL_S)
+    with guide.progress(as_json=as_json) as say:
+        local_start.start(network, nodes, timeout_ms, say, settled=settled)
+
+
+def _stop(nodes: Sequence[Member], timeout_ms: int | None, *, as_json: bool) -> None:
+    with guide.progress(as_json=as_json) as say:
+        say(f"stopping {', '.join(node.name for node in nodes)}: each finishes what it owes")
+        local_network.stop(nodes, timeout_ms or local_network.STOP_MS)
+
+
+def _next(folder: Path | None, text: str, *, as_json: bool) -> None:
+    """What makes sense now; with the folder where commands would not find it."""
+    where = "" if folder is None else f"export ZMQNODE_TESTNET={shlex.quote(str(folder))}; "
+    guide.next_step(where + text, as_json=as_json)
 
 
 def _mute(
