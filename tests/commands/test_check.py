@@ -21,6 +21,7 @@ from zmqnode.client.answers import read
 from zmqnode.client.wording import with_rtt
 from zmqnode.commands import health
 from zmqnode.commands.health import Check, Limits, judged, worst
+from zmqnode.commands.main import main
 from zmqnode.runtime import showing
 from zmqnode.runtime.view import Trouble
 
@@ -253,3 +254,11 @@ def test_prometheus_text_comes_alone(node: Standing) -> None:
         "zmqnode_check_value",
         "zmqnode_check_limit",
     }
+
+
+def test_what_the_parser_refuses_is_told_in_plain_words(capsys: pytest.CaptureFixture[str]) -> None:
+    """Newer versions of Typer read values through another library, whose words are not ours."""
+    assert main(["check", "--format", "xml"]) == 2
+    said = capsys.readouterr().err
+    assert "'xml'" in said
+    assert "Value error" not in said

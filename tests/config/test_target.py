@@ -120,6 +120,20 @@ def test_the_genesis_says_the_key_so_that_the_private_one_is_not_read(testnet: P
 
 
 @pytest.mark.parametrize(
+    ("text", "hint"),
+    [("n9", "there are: n0"), ("mainnett", "did you mean mainnet?")],
+)
+def test_a_name_that_is_none_is_told_the_names_there_are(
+    testnet: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, hint: str
+) -> None:
+    monkeypatch.setenv("ZMQNODE_HOME", str(tmp_path / "home"))
+    add_context(Context(name="mainnet", target="tcp://127.0.0.1:1"))
+    with pytest.raises(Invalid) as caught:
+        read_target(text)
+    assert caught.value.hint.startswith(hint)
+
+
+@pytest.mark.parametrize(
     ("text", "code"),
     [
         ("n9", "unknown_context"),

@@ -233,7 +233,8 @@ def _file_error(error: OSError) -> Invalid:
 
 def _usage(error: typer.TyperException) -> int:
     """What the parser refused: always plain text."""
-    message = error.format_message().strip().rstrip(".")
+    # "Value error" is what pydantic, under newer versions of Typer, says before a message of ours.
+    message = error.format_message().replace("Value error, ", "", 1).strip().rstrip(".")
     context = getattr(error, "ctx", None)
     hint = f"{getattr(context, 'command_path', 'zmqnode')} --help"
     fail(Invalid("usage", message, hint=hint), as_json=False)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, cast
@@ -106,12 +106,19 @@ def load_contexts() -> dict[str, Context]:
     return dict(sorted(found.items()))
 
 
-def find_context(name: str) -> Context:
-    """One context; raises Invalid ``unknown_context`` with the nearest name as the hint."""
+def find_context(name: str, nodes: Sequence[str] = ()) -> Context:
+    """One context; raises Invalid ``unknown_context`` with the nearest name as the hint.
+
+    Args:
+        nodes: names that would have meant nodes of the testnet in use.
+    """
     contexts = load_contexts()
     if name not in contexts:
-        meant = nearest(name, list(contexts))
-        hint = f"did you mean {meant}?" if meant else "zmqnode ctx add NAME TARGET"
+        known = [*nodes, *contexts]
+        meant = nearest(name, known)
+        hint = f"there are: {', '.join(known)}" if known else "zmqnode ctx add NAME TARGET"
+        if meant and len(name) > 2:  # Of two letters, everything is near.
+            hint = f"did you mean {meant}?"
         if Path(name).is_dir():
             hint = f"a folder is named by a path: ./{name}"
         shown = repr(redact(name)[:80])

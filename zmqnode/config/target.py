@@ -170,10 +170,10 @@ def _found(text: str) -> Target:
         return Target(text=text, place=parse_place(text))
     if _is_path(text):
         return _of_folder(text, Path(text).expanduser())
-    folder = local_nodes().get(text)
-    if folder is not None:
-        return _of_folder(text, folder)
-    context = find_context(text)
+    nodes = local_nodes()
+    if text in nodes:
+        return _of_folder(text, nodes[text])
+    context = find_context(text, list(nodes))
     if not is_url(context.target) and not _is_path(context.target):
         hint = f"zmqnode ctx rm {context.name}, then add it again"
         raise Invalid("config_invalid", f"the context {context.name} has no target", hint=hint)

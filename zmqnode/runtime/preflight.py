@@ -251,6 +251,8 @@ def _url(now: Situation) -> Check:
 def _synced(now: Situation) -> Check:
     if now.following:
         return ok("synced", "it executes every block live")
+    if now.state is NodeState.CONSENSUS:
+        return ok("synced", "it votes, so it is at the tip")
     behind = f"{now.lag} blocks behind" if now.lag else "not at the tip yet"
     text = f"this copy is {behind} ({now.state.name})"
     if now.when_synced:
