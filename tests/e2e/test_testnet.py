@@ -79,7 +79,9 @@ def test_operations_are_sent_queried_and_proven(shell: Shell) -> None:
     assert shell.fails(1, "seal", "send", "nothing", "a=1")["code"] == "unknown_operation"
     assert shell.fails(1, "query", "nothing")["code"] == "unknown_query"
     accepted = shell.ok("seal", "send", "put", "key=k", "value=v", "--wait", "accepted")
-    assert (accepted["state"], accepted["height"]) == ("accepted", None)
+    # A block may be quicker than the second member's word.
+    assert accepted["state"] in ("accepted", "committed")
+    assert (accepted["height"] is None) == (accepted["state"] == "accepted")
 
 
 def test_a_seal_is_made_shown_and_sent_from_a_file(shell: Shell) -> None:
