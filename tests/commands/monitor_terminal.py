@@ -104,6 +104,11 @@ class Terminal:
             self.stream.feed(data)
             seconds = 0.0
 
+    def unread(self) -> int:
+        """How many bytes wait to be read."""
+        found = fcntl.ioctl(self.master, termios.FIONREAD, struct.pack("i", 0))
+        return int(struct.unpack("i", found)[0])
+
     @property
     def text(self) -> str:
         return "\n".join(line.rstrip() for line in self.screen.display)

@@ -9,6 +9,7 @@ import json
 import os
 import re
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -106,6 +107,28 @@ def test_another_size_is_another_picture(tmp_path: Path) -> None:
         assert one.wait() == 0
 
 
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_slow_terminal_gets_whole_pictures_whatever_interrupts_them(
+    tmp_path: Path, unbuffered: str
+) -> None:
+    """Goal: no picture is broken off. Method: nobody reads until a write waits; then a new size."""
+    with playing(tmp_path, variables={"PYTHONUNBUFFERED": unbuffered}) as one:
+        one.until("at its end")
+        one.until("q quit")
+        waiting = -1
+        while (now := one.unread()) != waiting:
+            waiting = now
+            for _ in range(8):
+                one.press("1")
+                time.sleep(0.06)  # Two keys at once would be one picture.
+        one.resize(60, 16)
+        one.until(lambda: one.text.startswith("╭─ zmqnode monitor "))
+        one.until(lambda: {len(line) for line in one.text.splitlines()} == {60})
+        one.press("q")
+        assert one.wait() == 0
+        one.restored()
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 0)])
 def test_a_signal_gives_the_terminal_back(tmp_path: Path, number: int, code: int) -> None:
     with playing(tmp_path) as one:
@@ -113,6 +136,7 @@ def test_a_signal_gives_the_terminal_back(tmp_path: Path, number: int, code: int
         os.kill(one.process.pid, number)
         assert one.wait() == code
         one.restored()
+        assert b"Traceback" not in one.written
 
 
 def test_ctrl_c_is_heard_as_ever(tmp_path: Path) -> None:

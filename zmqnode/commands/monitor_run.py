@@ -9,9 +9,9 @@ import asyncio
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 from rich.console import Console
 
@@ -31,6 +31,7 @@ from zmqnode.errors import Invalid, ZmqnodeError
 
 NAME_CHARS_MAX: Final = 20  # A longer target is no name to show.
 SVG_SIZE: Final = (100, 30)
+FRAME_BYTES_MAX: Final = 1 << 20  # Far above what a screen of any size takes.
 
 
 def run(asked: Asked) -> None:
@@ -117,9 +118,15 @@ async def _ending_with(followers: list[asyncio.Task[None]], work: object) -> Non
                 one.result()
         await task
     finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+        await _ended(task)
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    """Cancel and wait. What it raised, the end that a signal means included, went its own way."""
+    task.cancel()
+    await asyncio.wait([task])
+    if not task.cancelled():
+        task.exception()
 
 
 @contextmanager
@@ -175,9 +182,7 @@ async def _ending_when_broken(playing: asyncio.Task[None], work: object) -> None
             playing.result()
         await task
     finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+        await _ended(task)
 
 
 # The forms.
@@ -203,16 +208,41 @@ async def _shown(asked: Asked, watch: Watch, hand_over: Callable[[int], object] 
         variables = {
             name: text for name, text in os.environ.items() if name not in ("COLUMNS", "LINES")
         }
-        console = Console(highlight=False, markup=False, emoji=False, _environ=variables)
-        screen = Screen(
-            watch,
-            console,
-            marks,
-            ui,
-            hand_over=hand_over,  # type: ignore[arg-type]
-            interval_ms=asked.interval_ms,
-        )
-        await screen.run()
+        with _whole_frames() as file:
+            console = Console(
+                file=file, highlight=False, markup=False, emoji=False, _environ=variables
+            )
+            screen = Screen(
+                watch,
+                console,
+                marks,
+                ui,
+                hand_over=hand_over,  # type: ignore[arg-type]
+                interval_ms=asked.interval_ms,
+            )
+            await screen.run()
+
+
+@contextmanager
+def _whole_frames() -> Iterator[IO[str]]:
+    """Stdout with room for a frame, also where Python was told not to buffer.
+
+    An unbuffered text stream drops what a write leaves over when a signal interrupts it (a window
+    that changes size, while the terminal is slow), and the picture is broken off inside an escape
+    sequence. A buffered one goes on where the write stopped.
+    """
+    stdout = sys.stdout
+    stdout.flush()
+    with open(
+        stdout.fileno(),
+        "w",
+        buffering=FRAME_BYTES_MAX,
+        encoding=stdout.encoding,
+        errors="backslashreplace",
+        newline="",
+        closefd=False,
+    ) as file:
+        yield file
 
 
 def _print_json(watch: Watch) -> None:
