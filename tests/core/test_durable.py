@@ -505,6 +505,25 @@ def test_d7_executes_again_in_a_later_round(four: Members, node: Node, value: Va
     assert [e.value for e in of(effects, Execute)] == [value]
 
 
+def test_d7_a_value_that_was_executed_since_is_voted_for_though_its_round_drew(
+    four: Members, node: Node, value: Value
+) -> None:
+    """Goal: f + 1 members that died by chance (a power cut) do not halt a height (seed 145780).
+
+    Method: it is executed again in round 1; then the DRAW VP of round 0 becomes known.
+    """
+    again = Node(four)
+    again.join(records=died_in(node, value))
+    vp = four.init_vp(1, 0, value, (1, 2, 3))
+    again.hear(four.proposal(1, 0, value), vp, four.init_vp(1, 1, value, (1, 2, 3)))
+    assert [e.value for e in of(again.effects, Execute)] == [value]
+    again.executes(value)
+    again.hear(four.draw_vp(1, 0, (1, 2, 3)), four.draw_vp(1, 1, (1, 2, 3)))
+    effects = again.hear(four.proposal(3, 2, value, reasons=[four.init_vp(1, 1, value)], pr=1))
+    assert init_fact(point(1, 2), value.hash) in facts(effects)
+    assert draw_fact(point(1, 2)) not in facts(effects)
+
+
 @pytest.mark.parametrize("certified", [False, True])
 def test_d7_draws_where_that_round_is_known_to_have_drawn(
     four: Members, node: Node, value: Value, certified: bool

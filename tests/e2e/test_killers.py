@@ -106,6 +106,6 @@ def test_a_network_recovers_from_a_seal_that_kills_whoever_executes_it(own_net: 
         with SyncClient(str(net.dir / "n1"), timeout_ms=30_000) as client:
             last = client.info().height
             held = [seal for at in range(1, last + 1) for seal in client.block(at).seals]
-        assert len(held) > PUTS and killer.hash.hex() not in held
+        assert len(held) > PUTS and killer.hash not in held
     assert all(codes[-1] == 0 for codes in nodes.codes.values()), nodes.codes
     assert all(set(codes) <= {DEATH, 0} for codes in nodes.codes.values()), nodes.codes

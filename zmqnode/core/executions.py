@@ -15,11 +15,14 @@ from zmqnode.core.votes import HeightVotes
 def may_execute(kernel: Kernel, votes: HeightVotes, vid: Hash, pr: int) -> bool:
     """D7: what died inside runs again in a later round only, and not if round ``pr`` drew.
 
-    A value with a seal that is known to kill counts as one that this process died inside here.
+    A value with a seal that is known to kill counts as one that this process died inside here. What
+    was executed since kills nobody: who has its result and drew for ever could halt the height.
     """
+    if vid in votes.results:
+        return True
     value = votes.values.get(vid)
     if vid not in votes.died and value is not None and kernel.pool.fatal(value.seals):
-        if vid not in votes.results and vid not in votes.executing:
+        if vid not in votes.executing:
             votes.died[vid] = votes.round
     died = votes.died.get(vid)
     if died is None:
