@@ -122,6 +122,9 @@ def test_start_for_a_person(run: Run, played: Played) -> None:
     assert (command.mode, command.accept_halt_risk, command.when_synced) == (
         *(Mode.TAKEOVER, True, True),
     )
+    # The phases were told as they came, on stderr; the answer does not tell them again.
+    assert "acknowledged at height" in err
+    assert "reached at" not in out
 
 
 def test_watch_is_a_stream_of_every_change(run: Run, played: Played) -> None:

@@ -171,7 +171,7 @@ def begin(client: SyncClient, options: Start, target: str | None, *, back: bool 
     ):
         session = client.run(work)
     if not options.watch:
-        terminal.show(session, as_panel=handover_view.session_panel, as_json=options.as_json)
+        terminal.show(session, as_panel=handover_view.facts_panel, as_json=options.as_json)
         if not options.no_wait:
             guide.next_step(
                 f"zmqnode handover history; the way back: zmqnode handover handback{where}",

@@ -47,12 +47,18 @@ def session_panel(session: Session | None) -> RenderableType:
 
     if session is None:
         return view.text("no handover")
+    rows = phase_rows(session.phases)
+    grid = facts_panel(session)
+    return Group(grid, view.table(rows)) if rows else grid
+
+
+def facts_panel(session: Session) -> RenderableType:
+    """The same without its phases: they were told one by one."""
     grid = view.pairs()
     for name, value in _facts(session):
         if value is not None:
             grid.add_row(name, view.text(value))
-    rows = phase_rows(session.phases)
-    return Group(grid, view.table(rows)) if rows else grid
+    return grid
 
 
 def _facts(session: Session) -> list[tuple[str, object]]:
