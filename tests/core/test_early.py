@@ -183,3 +183,19 @@ def test_only_the_leader_may(four: Members) -> None:
     effects = node.hear(four.accept_vp(1, 0, value, (1, 2, 3)))
     assert commits(effects) == [1]
     assert init_fact(NEXT, following.hash) not in facts(effects)
+
+
+def test_what_it_named_is_kept_until_that_height_is_over(four: Members) -> None:
+    """Goal: the proposer can judge its own value, whatever the pool drops (seed 140517).
+
+    Method: the seal of the early value leaves the pool before the height it was proposed for.
+    """
+    leader = Leader(four)
+    proposal = leader.early()
+    leader.node.kernel.pool.expire(leader.node.clock_ms + QUIET.seal_ttl_ms + 60_000)
+    assert not len(leader.node.kernel.pool)
+    effects = leader.node.hear(
+        four.accept(0, 1, 0, leader.value), four.accept(1, 1, 0, leader.value)
+    )
+    assert commits(effects) == [1]
+    assert init_fact(NEXT, proposal.value.hash) in facts(leader.node.effects)

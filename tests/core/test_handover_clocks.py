@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from zmqnode.base.exchange import Status
 from zmqnode.base.handover import Mode
 from zmqnode.base.params import Params
+from zmqnode.core.effects import Publish
 from zmqnode.core.events import ClockRead
 
 from .handing_faults import ended, over, start
@@ -77,3 +79,15 @@ def test_a_cooldown_is_over_by_the_members_time(offset_ms: int) -> None:
     world.run(16_000)
     start(other, Mode.TAKEOVER)
     assert not over(other), other.view
+
+
+def test_nobody_tells_a_clock_that_it_has_not_read() -> None:
+    """Goal: the first status of a start is dated by the wall clock (seed 146273)."""
+    world = World().up()
+    found = [
+        effect.message.clock_ms
+        for copy in world.copies
+        for effect in copy.effects
+        if isinstance(effect, Publish) and isinstance(effect.message, Status)
+    ]
+    assert found and min(found) >= EPOCH_MS

@@ -72,6 +72,7 @@ class Kernel:
         self.params = config.params
         self.now_ms = now_ms
         self.clock_offset_ms = 0
+        self.clock_known = False
         self.state = NodeState.BOOTING
         self.chain = Chain(recovery, config.params)
         self._remembered = remembering(config.verify)
@@ -105,6 +106,9 @@ class Kernel:
         """The own wall clock was read, or set; how far others are ahead of it changes as much."""
         self.members.own_clock_moved(offset_ms - self.clock_offset_ms)
         self.clock_offset_ms = offset_ms
+        if not self.clock_known:
+            self.clock_known = True
+            self.publish_status()
 
     @property
     def network_ms(self) -> int:
@@ -255,7 +259,13 @@ class Kernel:
         self.publish_status()
 
     def publish_status(self) -> None:
-        """Say where this instance stands; again every 500 ms."""
+        """Say where this instance stands; again every 500 ms.
+
+        Not before the clock is read: others date by it (:attr:`network_ms`).
+        """
+        self.set_timer(Timer.STATUS, STATUS_INTERVAL_MS)
+        if not self.clock_known:
+            return
         tip = self.chain.tip.height
         status = sign_status(
             address=self.config.address,
@@ -266,7 +276,6 @@ class Kernel:
             signer=self.config.signer,
         )
         self.emit(Publish(message=status))
-        self.set_timer(Timer.STATUS, STATUS_INTERVAL_MS)
 
     def break_down(self, cause: str, way_out: str) -> None:
         """Stop voting for good; keep answering."""

@@ -83,7 +83,9 @@ class Leading:
             signer=kernel.config.signer,
         )
         kernel.voter.restore_proposal(proposal)
-        seals = tuple(seal.data for seal in self.values.seals(value))
+        held = self.values.seals(value)
+        kernel.pool.hold_next(held)
+        seals = tuple(seal.data for seal in held)
         kernel.record(ValueHeld(value=value, seals=seals), sync=False)
         kernel.record(ProposalSigned(proposal=proposal), sync=True)
         kernel.emit(Publish(message=proposal))

@@ -45,6 +45,7 @@ class Pool:
         self._recent: deque[dict[Hash, Seal]] = deque(maxlen=SEALS_KEPT_BLOCKS)
         self._quarantined: dict[Hash, None] = {}  # Of those that wait: this node cannot execute.
         self.deaths: dict[Hash, int] = {}  # How often this process died inside a seal.
+        self._held_next: dict[Hash, Seal] = {}  # Of an early proposal of the next height (R11).
         self._held: dict[Hash, Seal] = {}  # Pulled for a value of this height, beyond the bounds.
         self.bytes = 0
         self.operations = 0
@@ -64,6 +65,7 @@ class Pool:
     def get(self, seal: Hash) -> Seal | None:
         """A seal that is waiting, held for a value, or of one of the newest blocks."""
         found = self._seals.get(seal) or self._held.get(seal) or self.lane.get(seal)
+        found = found or self._held_next.get(seal)
         if found is None:
             for block in self._recent:
                 found = block.get(seal)
@@ -151,6 +153,13 @@ class Pool:
         """
         self._held[seal.hash] = seal
 
+    def hold_next(self, seals: Iterable[Seal]) -> None:
+        """Keep what an early proposal of the next height names, until that height is over.
+
+        A newer system seal of its kind may displace one in the lane, everywhere, the proposer too.
+        """
+        self._held_next = {seal.hash: seal for seal in seals}
+
     def quarantine(self, seals: Iterable[Hash]) -> None:
         """Propose these no more: executing them failed here. Until they are executed, or expire.
 
@@ -188,7 +197,7 @@ class Pool:
             self._drop(seal.hash)
             block[seal.hash] = seal
         self._recent.append(block)
-        self._held.clear()
+        self._held, self._held_next = self._held_next, {}
 
     def expire(self, clock_ms: int) -> None:
         """Drop what no block can take any more, so that it is neither work nor in the way.

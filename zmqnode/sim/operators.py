@@ -18,6 +18,7 @@ AGAIN_MS: Final = 150  # Until an operator whose copy is down, or not ready to b
 TRIES_MOST: Final = 40  # so many times.
 ANSWER_MS: Final = 700
 REFUSED_SHARE: Final = 0.2
+SHOWN_US: Final = 1_000
 COSIGN_MS: Final = 60_000
 WHEN_SYNCED_SHARE: Final = 0.5
 
@@ -43,7 +44,7 @@ class Operators:
             else:
                 self.busy -= 1
             return
-        self.busy -= 1
+        self._cluster.timeline.after(SHOWN_US, self._heard)  # What comes of it is shown by then.
         self.heard.append(asking)
         self._cluster.note(node, b"asked", asking.what.encode())
         if self._cluster.transcript.tell is not None:
@@ -55,6 +56,9 @@ class Operators:
                 node.receive(ConsentGiven(refuse=asking.what == "refuse"))
             case what:
                 node.receive(self._handover(node, Mode[what.upper()]))
+
+    def _heard(self) -> None:
+        self.busy -= 1
 
     def _answer(self) -> None:
         """Whoever is asked for consent answers before long."""
