@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import inspect
+import json
 import socket
 import subprocess
 import sys
@@ -395,6 +396,9 @@ def test_nodes_run_in_the_process(tmp_path: Path, net: LocalNet) -> None:
             assert not (folder / "node.pid").exists()
             assert (await told(two)).state == "CONSENSUS"
             run_again(folder)
+            # From elsewhere: this process lives on, but its node is gone.
+            run = await asyncio.to_thread(script.run, "node", "stop", "-t", "./b", "--json")
+            assert (run.code, json.loads(run.out)["address"]) == (0, two.config.address), run
 
     play(scene)
 

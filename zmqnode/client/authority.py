@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 from typing import Final
 
@@ -13,6 +14,7 @@ from zmqnode.errors import Invalid
 
 ADMIN_KEY_FILE: Final = "admin.key"
 PID_FILE: Final = "node.pid"
+PROCESS_ENDS_S: Final = 2.0  # After node.pid is gone; that of `node run` takes some ms.
 
 
 def control_key(target: Target, sign: str | None) -> PrivateKey:
@@ -48,6 +50,28 @@ def read_pid(folder: Path) -> int | None:
         return int((folder / PID_FILE).read_text(encoding="ascii").strip())
     except (OSError, ValueError):
         return None
+
+
+class Leaving:
+    """Whether the process of a node that was told to stop still holds its folder.
+
+    A node may be one of several in a program that lives on: it has left when its node.pid is gone.
+    The process of ``node run`` ends moments later, which is waited for.
+    """
+
+    def __init__(self, target: Target, pid: int | None) -> None:
+        self._folder = target.folder
+        self._pid = pid
+        self._left: float | None = None
+
+    def is_there(self) -> bool:
+        """Asked again and again until it says no."""
+        if not is_running(self._pid):
+            return False
+        if self._folder is None or read_pid(self._folder) == self._pid:
+            return True
+        self._left = self._left or time.monotonic()
+        return time.monotonic() - self._left < PROCESS_ENDS_S
 
 
 def is_running(pid: int | None) -> bool:

@@ -67,7 +67,8 @@ class Operating:
         target, link = self.targets[0], self._first_link
         pid = authority.process_of(target)
         body = await self._control(StopCommand())
-        while authority.is_running(pid) or not await _is_gone(link):
+        leaving = authority.Leaving(target, pid)
+        while leaving.is_there() or not await _is_gone(link):
             if monotonic_ms() >= end_ms:
                 text = f"{link.url} was told to stop, and is still there"
                 raise TimedOut("timeout", text, hint="it ends what it owes; see its log")
