@@ -329,4 +329,4 @@ def test_ctrl_c_in_the_demo_stops_everything(tmp_path: Path) -> None:
     demo.communicate(timeout=30)
     assert demo.returncode == 130
     shell.env["ZMQNODE_TESTNET"] = "net"
-    assert states(shell) == ["STOPPED"] * 3
+    assert states(shell) == ["STOPPED"] * 5
