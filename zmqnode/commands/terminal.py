@@ -133,13 +133,18 @@ def write(stream: IO[str], text: str) -> None:
             stream.write(text.encode("ascii", "backslashreplace").decode())
         stream.flush()
     except OSError as error:
-        # Python would complain once more when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        _give_up(stream)
         if stream is sys.stderr:
             return
         if isinstance(error, BrokenPipeError):
             raise typer.Exit(0) from None
         raise _Full(error) from None
+
+
+def _give_up(stream: IO[str]) -> None:
+    """What is still buffered goes nowhere: Python would complain when it flushes at exit."""
+    with suppress(OSError, ValueError):  # No file at all, or closed.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 @contextmanager
@@ -190,6 +195,8 @@ def run(command: Callable[[], int], words: Sequence[str]) -> int:
     except Exception as error:  # noqa: BLE001  # The last handler: a bug is told, not traced.
         if isinstance(error, OSError) and (error.filename or error.errno in _NAMELESS):
             wrong = _file_error(error)
+            if error.errno == errno.ENOSPC and error.filename is None:
+                _give_up(sys.stdout)  # The parser wrote there itself: a help text.
             fail(wrong, as_json=as_json)
             return wrong.exit_code
         return _bug(error, words, as_json=as_json)
