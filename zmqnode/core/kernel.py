@@ -54,6 +54,7 @@ class Timer(enum.IntEnum):
     SYNC = 9
     TIP = 10
     SHADOW = 11  # what a handover repeats while it waits
+    ANNOUNCE = 12  # seals that wait at a copy which does not vote
 
 
 @dataclass(slots=True, kw_only=True)

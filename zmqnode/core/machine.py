@@ -185,6 +185,8 @@ class Machine:
                 self.parts.resending.ask_tip()
             elif timer is Timer.SHADOW:
                 pass  # What is due then is found when the state settles.
+            elif timer is Timer.ANNOUNCE:
+                self.parts.resending.announce()
             else:
                 self.consensus.fire(timer)
 
@@ -281,12 +283,16 @@ class Machine:
             code = kernel.pool.add(seal, kernel.chain, kernel.clock_ms)
             if code is not None and event.pulled and self._named(seal.hash):
                 kernel.pool.hold(seal)
-            if len(kernel.pool) > before or (not waited and lane.get(seal.hash) is not None):
+            new = len(kernel.pool) > before or (not waited and lane.get(seal.hash) is not None)
+            # Who sends again may do so because what was published at first is lost.
+            again = event.token is not None and kernel.pool.waits(seal.hash)
+            if new or again:
                 fresh.append(seal)
             if event.token is not None:
                 kernel.emit(AnswerClient(token=event.token, seal=seal.hash, code=code))
         if event.source is None and fresh:
             kernel.emit(PublishSeals(seals=tuple(fresh)))
+        self.parts.resending.announce_later()
         votes = self.consensus.votes
         if votes is None:
             return

@@ -131,6 +131,8 @@ class Phases:
             votes.work = True
         self.parts.next_rounds = {}
         self.parts.consensus.begin(votes, epoch)
+        if epoch is None:
+            self.parts.resending.announce_later()
 
     def _check_behind(self) -> None:
         """R10: for longer than t_r certain that the others are two heights on."""

@@ -242,6 +242,10 @@ class Pool:
             chosen.append(suspect)
         return tuple(chosen)
 
+    def waits(self, seal: Hash) -> bool:
+        """Whether a seal is here for a block to come."""
+        return seal in self._seals or self.lane.get(seal) is not None
+
     def announced(self, count: int) -> tuple[Seal, ...]:
         """What to announce again: system seals, then the first by arrival, at most ``count``."""
         system = tuple(self.lane)[:count]

@@ -11,6 +11,7 @@ from zmqnode.base.exchange import (
     ROUNDS_ASKED_MAX,
     VOTES_ANSWERED_MAX,
     BlocksWanted,
+    NodeState,
     RoundHeld,
     SealsAnnounced,
     SealsAnswer,
@@ -30,6 +31,7 @@ from zmqnode.core.values import Values
 from zmqnode.core.votes import HeightVotes, RoundVotes
 from zmqnode.core.world import ANNOUNCE_MAX, SEALS_PULLED_MAX, TIP_ASK_INTERVAL_MS
 
+ANNOUNCE_MS = 100  # How often, at most, a copy that does not vote names what waits at it.
 HURRY_MS = 20  # How often a node two heights behind asks for what it misses.
 PEERS_ASKED_MAX = 8  # A larger suffrage is asked in turns.
 
@@ -61,12 +63,37 @@ class Resending:
         for vp in (votes.parent.accept, votes.newest("init_vp"), votes.newest("draw_vp")):
             if vp is not None:
                 kernel.emit(Publish(message=vp))
-        if votes.round == 0 and (len(kernel.pool) or len(kernel.pool.lane)):
-            hashes = tuple(seal.hash for seal in kernel.pool.announced(ANNOUNCE_MAX))
-            kernel.emit(Publish(message=SealsAnnounced(seals=hashes)))
+        if votes.round == 0:
+            self._announce()
         self.ask_votes(self.peers())
         self.pull(again=True)
         kernel.set_timer(Timer.RESEND, kernel.timing.resend_ms())
+
+    def _announce(self) -> bool:
+        """Name the oldest seals that wait here; False if none does."""
+        found = self.kernel.pool.announced(ANNOUNCE_MAX)
+        if found:
+            hashes = tuple(seal.hash for seal in found)
+            self.kernel.emit(Publish(message=SealsAnnounced(seals=hashes)))
+        return bool(found)
+
+    def announce_later(self) -> None:
+        """What waits at a copy that does not vote is announced until it is in a block.
+
+        A member has its turn to lead, so a seal whose publishing was lost comes into a block
+        anyway; nobody proposes what a standby or a retired copy alone holds. On a chain whose
+        heights are shorter than t_r, R8 never comes to it.
+        """
+        kernel = self.kernel
+        if Timer.ANNOUNCE in kernel.deadlines or kernel.fault is not None:
+            return
+        if kernel.state is not NodeState.CONSENSUS and kernel.pool.announced(1):
+            kernel.set_timer(Timer.ANNOUNCE, max(ANNOUNCE_MS, kernel.timing.resend_ms()))
+
+    def announce(self) -> None:
+        """The time for it has come."""
+        if self.kernel.state is not NodeState.CONSENSUS and self._announce():
+            self.announce_later()
 
     def peers(self) -> list[PublicKey]:
         """Connected instances, at most 8 of them, in turns."""
