@@ -81,6 +81,8 @@ def test_a_seal_sent_again_is_published_again(four: Members, votes: bool) -> Non
     if votes:
         node.join()
     seal = given(node)
+    assert of(node.pool_seals(seal, token="client, at once"), PublishSeals) == []
+    node.wait(1_000)
     (again,) = of(node.pool_seals(seal, token="client, later"), PublishSeals)
     assert again.seals == (seal,)
 

@@ -54,7 +54,7 @@ def rivals(seed: int) -> Plan:
         askings=(Asking(node=4, at_ms=300), Asking(node=5, at_ms=480)),
         asked_consent=(member,),
         cuts=(Cut(start_ms=650, end_ms=4_000, sources=everybody, targets=(5,)),),
-        dead=(Crash(node=4, count=704 + 8 * (seed % 10)),),
+        dead=(Crash(node=4, count=700 + 2 * seed),),  # Between its consent and the handing in.
         heal_ms=4_000,
         heal_before=-200,
         bound_ms=60_000,
@@ -223,7 +223,7 @@ MUTANTS = (
     Mutant(name="ready, no shadow", remove=_no_shadow, plan=planned, caught_by=("ready",)),
     Mutant(name="shadow D1", remove=_no_shadow_record, plan=planned, caught_by=("durable",)),
     Mutant(
-        name="consent", remove=_no_consent_checks, plan=rivals, caught_by=("consent",), seeds=40
+        name="consent", remove=_no_consent_checks, plan=rivals, caught_by=("consent",), seeds=80
     ),
     Mutant(name="no ack", remove=_no_ack, plan=planned, caught_by=("planned", "told")),
     Mutant(name="no veto", remove=_no_veto, plan=taken_over, caught_by=("veto",)),

@@ -284,9 +284,7 @@ class Machine:
             if code is not None and event.pulled and self._named(seal.hash):
                 kernel.pool.hold(seal)
             new = len(kernel.pool) > before or (not waited and lane.get(seal.hash) is not None)
-            # Who sends again may do so because what was published at first is lost.
-            again = event.token is not None and kernel.pool.waits(seal.hash)
-            if new or again:
+            if new or (event.token is not None and self.parts.resending.lost(seal)):
                 fresh.append(seal)
             if event.token is not None:
                 kernel.emit(AnswerClient(token=event.token, seal=seal.hash, code=code))

@@ -22,6 +22,7 @@ from zmqnode.base.exchange import (
 from zmqnode.base.hashes import Hash
 from zmqnode.base.keys import Address, PublicKey
 from zmqnode.base.proposal import Proposal
+from zmqnode.base.seal import Seal
 from zmqnode.base.suffrage import Suffrage
 from zmqnode.base.voteproof import Voteproof
 from zmqnode.core.consensus import Consensus
@@ -32,6 +33,7 @@ from zmqnode.core.votes import HeightVotes, RoundVotes
 from zmqnode.core.world import ANNOUNCE_MAX, SEALS_PULLED_MAX, TIP_ASK_INTERVAL_MS
 
 ANNOUNCE_MS = 100  # How often, at most, a copy that does not vote names what waits at it.
+REPUBLISH_MS = 1_000  # A seal younger than this is on its way.
 HURRY_MS = 20  # How often a node two heights behind asks for what it misses.
 PEERS_ASKED_MAX = 8  # A larger suffrage is asked in turns.
 
@@ -89,6 +91,12 @@ class Resending:
             return
         if kernel.state is not NodeState.CONSENSUS and kernel.pool.announced(1):
             kernel.set_timer(Timer.ANNOUNCE, max(ANNOUNCE_MS, kernel.timing.resend_ms()))
+
+    def lost(self, seal: Seal) -> bool:
+        """Whether a seal that a client sends again may never have reached the others."""
+        kernel = self.kernel
+        waited_ms = kernel.clock_ms - seal.created_at_ms
+        return waited_ms >= REPUBLISH_MS and kernel.pool.waits(seal.hash)
 
     def announce(self) -> None:
         """The time for it has come."""
