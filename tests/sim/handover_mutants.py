@@ -54,9 +54,8 @@ def rivals(seed: int) -> Plan:
         askings=(Asking(node=4, at_ms=300), Asking(node=5, at_ms=480)),
         asked_consent=(member,),
         cuts=(Cut(start_ms=650, end_ms=4_000, sources=everybody, targets=(5,)),),
-        dead=(
-            Crash(node=4, count=740 + 12 * (seed // 4 % 5)),
-        ),  # Between its consent and the handing in.
+        # Between its consent and the handing in.
+        dead=(Crash(node=4, count=740 + 12 * (seed // 4 % 5)),),
         heal_ms=4_000,
         heal_before=-200,
         bound_ms=60_000,
