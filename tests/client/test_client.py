@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
-from collections.abc import AsyncIterator, Callable, Coroutine
+import os
+import signal
+import threading
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -484,6 +487,28 @@ def test_stop_returns_when_the_node_is_gone() -> None:
             assert (stopped.address, stopped.height) == ("n0sas", 0)
 
     play(scene)
+
+
+def test_an_interrupted_iteration_lets_go_of_what_it_holds() -> None:
+    """Goal: Ctrl-C in a follow is its end, also while the source is still letting go."""
+    closed = []
+
+    async def source() -> AsyncGenerator[int, None]:
+        try:
+            yield 1
+            await asyncio.sleep(60)
+        finally:
+            await asyncio.sleep(0.1)
+            closed.append(True)
+
+    interrupt = threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT))
+    with SyncClient(FakeChain(ports=loopback_ports(4)).target()) as client:
+        each = client._each(source())
+        assert next(each) == 1
+        interrupt.start()
+        with pytest.raises(KeyboardInterrupt):
+            next(each)
+    assert closed == [True]
 
 
 def test_the_sync_client_does_the_same() -> None:

@@ -149,17 +149,24 @@ class SyncClient:
     def _each(self, source: AsyncGenerator[T, None]) -> Generator[T, None, None]:
         """One after the other; what it holds is let go of when the iteration ends or is closed."""
 
+        turn = asyncio.Lock()  # An interrupted step ends in the loop's own time: closing waits.
+
         async def next_of() -> list[T]:
-            async for item in source:
-                return [item]
+            async with turn:
+                async for item in source:
+                    return [item]
             return []
+
+        async def close() -> None:
+            async with turn:
+                await source.aclose()
 
         try:
             while found := self.run(next_of()):
                 yield found[0]
         finally:
             if not self._closed:
-                self.run(_close(source))
+                self.run(close())
 
     def make(self, *operations: Operation) -> SealInfo:
         return self.run(self._client.make(*operations))
@@ -220,7 +227,3 @@ class SyncClient:
 
     def handover_history(self, address: str | None = None) -> tuple[Session, ...]:
         return self.run(self._client.handover_history(address))
-
-
-async def _close(source: AsyncGenerator[Any, None]) -> None:
-    await source.aclose()
