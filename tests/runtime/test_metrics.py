@@ -206,6 +206,7 @@ def test_a_port_that_is_taken_is_refused_and_the_folder_let_go(tmp_path: Path) -
         folder, port = lay_out(tmp_path, nodes=1)[0], free_ports()
         with_metrics(folder, port)
         with socket.socket() as taken:
+            taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # As `free_ports` looks.
             taken.bind(("127.0.0.1", port))
             taken.listen()
             with pytest.raises(Refused) as caught:
