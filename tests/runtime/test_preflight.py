@@ -7,6 +7,7 @@ import shutil
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -22,8 +23,10 @@ from zmqnode.base.suffrage import Suffrage
 from zmqnode.client.handover_answers import Preflight
 from zmqnode.config.genesis import genesis_text, load_genesis
 from zmqnode.core.authority import Authority
+from zmqnode.core.authority_judging import Lift, Refusal
 from zmqnode.errors import Refused
 from zmqnode.runtime import Node
+from zmqnode.runtime import preflight as checks
 from zmqnode.runtime.preflight import Situation, preflight, preflight_row
 from zmqnode.runtime.survey import survey
 
@@ -235,3 +238,18 @@ def test_a_copy_that_is_behind(tmp_path: Path) -> None:
                 assert session.outcome == "done"
 
     asyncio.run(scene())
+
+
+def test_a_cooldown_is_not_hidden_by_the_blocks_in_between(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Goal: what preflight lets pass, start does not refuse f+1 blocks later."""
+    soon = Refusal(code="handover_open", message="in block 9", lift=Lift.HEIGHT)
+    later = Refusal(
+        code="handover_cooldown", message="cooling", lift=Lift.CHANGE, details={"wait_ms": 700}
+    )
+    for name, found in (("slot_free", None), ("address_rested", soon), ("mode_cooled", later)):
+        monkeypatch.setattr(checks, name, lambda *_, found=found: found)
+    monkeypatch.setattr(checks, "_operation", lambda now: object())
+    now: Any = SimpleNamespace(open=False, authority=None, context=None)
+    check = checks._open(now)
+    assert (check.status, check.code) == ("failed", "handover_cooldown")
+    assert checks.open_details(now) == {"wait_ms": 700}

@@ -396,14 +396,7 @@ def _open(now: Situation) -> Check:
     if now.open:
         text = "this copy has a part in a handover that is open"
         return refusal("open", "handover_open", text, f"{watch}; zmqnode handover cancel stops it")
-    operation = _operation(now)
-    found: Refusal | None = None
-    if operation is not None:
-        found = (
-            slot_free(now.authority, operation, now.context)
-            or address_rested(now.authority, operation, now.context)
-            or mode_cooled(now.authority, operation, now.context)
-        )
+    found = _in_the_way(now)
     if found is None:
         return ok("open", "no other handover is in the way")
     if found.lift is Lift.HEIGHT:  # Blocks are made for it; the operation waits for them.
@@ -417,14 +410,20 @@ def _open(now: Situation) -> Check:
 
 def open_details(now: Situation) -> dict[str, Any]:
     """What a refusal of the check ``open`` has beside it: whose session, or how long to wait."""
+    found = _in_the_way(now)
+    return {} if found is None else dict(found.details)
+
+
+def _in_the_way(now: Situation) -> Refusal | None:
+    """What of the chain is against it. Last what a few blocks mend: it must not hide the others."""
     operation = _operation(now)
     if operation is None:
-        return {}
-    for judge in (slot_free, address_rested, mode_cooled):
-        found = judge(now.authority, operation, now.context)
-        if found is not None:
-            return dict(found.details)
-    return {}
+        return None
+    return (
+        slot_free(now.authority, operation, now.context)
+        or mode_cooled(now.authority, operation, now.context)
+        or address_rested(now.authority, operation, now.context)
+    )
 
 
 def _cosign(now: Situation) -> Check:
