@@ -4,14 +4,27 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from zmqnode.base.handover import Mode
 from zmqnode.base.hashes import sha256
 from zmqnode.base.keys import Address, PrivateKey
+from zmqnode.core.claiming import HANDOVER_TTL_MS
 from zmqnode.core.handover_view import PhaseReached, SessionView, Trouble
-from zmqnode.runtime.sessions import concluded, from_json, joined, session_row, to_json
+from zmqnode.runtime.handovers import SESSION_FILE, Handovers
+from zmqnode.runtime.sessions import (
+    REPLAY_MS,
+    concluded,
+    from_json,
+    joined,
+    session_row,
+    to_json,
+    undecided_until_ms,
+)
 
 VIEW = SessionView(
     session=sha256(b"session"),
@@ -91,6 +104,35 @@ def test_a_start_gives_up_what_the_chain_does_not_know() -> None:
     assert found.outcome == "failed" and found.error is not None
     over = replace(VIEW, outcome="done", ended_ms=2_000)
     assert concluded(over, None) == over
+
+
+@pytest.mark.parametrize(("side", "left"), [("new", "submitted"), ("old", "consent")])
+def test_what_has_left_a_copy_may_be_in_a_block(side: str, left: str) -> None:
+    """Goal: no start calls failed what its own journal is about to say was committed."""
+    phases = (PhaseReached(name="preflight", height=9, at_ms=900),)
+    handed_in = (*phases, PhaseReached(name=left, height=10, at_ms=1_000))
+    assert undecided_until_ms(replace(VIEW, side=side, phases=phases)) is None
+    view = replace(VIEW, side=side, phases=handed_in)
+    assert undecided_until_ms(view) == 1_000 + HANDOVER_TTL_MS + REPLAY_MS
+    assert undecided_until_ms(replace(view, outcome="done")) is None
+    assert undecided_until_ms(replace(view, session=None)) is None
+
+
+def test_a_start_waits_for_the_chains_word_and_not_for_ever(tmp_path: Path) -> None:
+    handed_in = PhaseReached(name="submitted", height=10, at_ms=1_000)
+    view = replace(VIEW, phases=(handed_in,))
+    (tmp_path / SESSION_FILE).write_text(json.dumps({"v": 1, "sessions": [to_json(view)]}))
+    clock = [2_000]
+    standing: Any = SimpleNamespace(
+        address=VIEW.address,
+        clock_ms=lambda: clock[0],
+        ledger=SimpleNamespace(steps_back=lambda: iter(())),
+    )
+    shown = Handovers(standing, folder=tmp_path, changed=lambda: None, log=lambda level, text: None)
+    assert shown.newest is not None
+    assert (shown.newest.outcome, shown.newest.waits_for) == (None, "the chain's word")
+    clock[0] = 1_001 + HANDOVER_TTL_MS + REPLAY_MS
+    assert shown.newest.outcome == "failed"
 
 
 def test_the_chain_adds_to_what_was_kept_and_takes_nothing() -> None:

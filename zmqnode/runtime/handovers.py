@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
@@ -31,6 +32,7 @@ from zmqnode.runtime.sessions import (
     session_row,
     sessions_of,
     to_json,
+    undecided_until_ms,
 )
 from zmqnode.runtime.standing import Standing
 
@@ -57,6 +59,7 @@ class Handovers:
         self._log = log
         self.serial = time.time_ns() // 1_000_000
         self._views: dict[str, SessionView] = {}  # By side; the newest last.
+        self._unsure: dict[str, int] = {}  # Sides whose session a block may yet hold; until when.
         self._reasons: dict[Hash, str] = {}
         self._read()
 
@@ -65,6 +68,7 @@ class Handovers:
     def show(self, view: SessionView) -> None:
         """The core's session changed."""
         kept = self._views.pop(view.side, None)
+        self._unsure.pop(view.side, None)
         self._views[view.side] = view if kept is None else joined(kept, view)
         moved = kept is None or kept.session != view.session or kept.outcome != view.outcome
         handed_in = view.phase == "submitted" and (kept is None or kept.phase != view.phase)
@@ -89,12 +93,14 @@ class Handovers:
     @property
     def newest(self) -> SessionView | None:
         """This copy's open or last session, else the chain's last."""
+        self._make_sure()
         if self._views:
             return next(reversed(self._views.values()))
         return self._chains_last()
 
     def open_row(self) -> dict[str, Any] | None:
         """NodeInfo's ``handover``: the session of this address that is open."""
+        self._make_sure()
         view = next(reversed(self._views.values()), None)
         if view is None or view.outcome is not None:
             session = self.standing.ledger.authority.session(self.standing.address)
@@ -168,7 +174,21 @@ class Handovers:
         for view in views:
             if view.side in SIDES:
                 chain = None if view.session is None else self.on_chain(view.session)
-                self._views[view.side] = concluded(view, chain)
+                if chain is None and (until_ms := undecided_until_ms(view)) is not None:
+                    # The store lags behind the journal: what was committed is known in a moment.
+                    self._unsure[view.side] = until_ms
+                    self._views[view.side] = replace(view, waits_for="the chain's word")
+                else:
+                    self._views[view.side] = concluded(view, chain)
+
+    def _make_sure(self) -> None:
+        """What a start could not tell yet: the chain has it by now, or cannot have it any more."""
+        for side, until_ms in list(self._unsure.items()):
+            view = self._views[side]
+            chain = None if view.session is None else self.on_chain(view.session)
+            if chain is not None or self.standing.clock_ms() > until_ms:
+                self._views[side] = concluded(view, chain)
+                del self._unsure[side]
 
     def _write(self) -> None:
         rows = [to_json(view) for side, view in self._views.items() if side in SIDES]
@@ -186,6 +206,7 @@ class Handovers:
 
     def of_own_address(self) -> SessionView | None:
         """The newest session of this address: this copy's, or the open one of the chain."""
+        self._make_sure()
         view = next(reversed(self._views.values()), None)
         if view is None or view.outcome is not None:
             session = self.standing.ledger.authority.session(self.standing.address)

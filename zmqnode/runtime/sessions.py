@@ -18,9 +18,11 @@ from zmqnode.base.instant import at
 from zmqnode.base.keys import Address, PublicKey, public_text
 from zmqnode.core.authority import Step, Turn
 from zmqnode.core.authority_state import Session
+from zmqnode.core.claiming import HANDOVER_TTL_MS
 from zmqnode.core.display import CANCELLED, MOVED, RETURNED, VETOED
 from zmqnode.core.handover_view import PhaseReached, SessionView, Trouble, view_of
 
+REPLAY_MS: Final = 10_000  # So long a start may take to know all its journal holds.
 SIDES: Final = ("new", "old")  # Of this copy's own sessions; those of others are "other".
 _REMEMBERED: Final = (
     *("peers_ready", "peers_needed", "shadow_matches", "shadow_needed"),
@@ -157,6 +159,18 @@ def joined(kept: SessionView, newer: SessionView) -> SessionView:
         ended_ms=ended_ms,
         **changes,
     )
+
+
+def undecided_until_ms(kept: SessionView) -> int | None:
+    """Until when a block may hold the operation of a session that a start finds in its file.
+
+    Of the wall clock; None: it is over, or nothing of it had left this copy.
+    """
+    left = "consent" if kept.side == "old" else "submitted"
+    at_ms = [one.at_ms for one in kept.phases if one.name == left]
+    if kept.outcome is not None or kept.session is None or not at_ms:
+        return None
+    return at_ms[0] + HANDOVER_TTL_MS + REPLAY_MS
 
 
 def concluded(kept: SessionView, chain: SessionView | None) -> SessionView:
