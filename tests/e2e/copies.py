@@ -133,9 +133,8 @@ def ends_well(net: LocalNet, *, active: str, epoch: int, address: str = "n0sas")
     assert voting(net)[address] == (active, epoch)
     net.verify()
     for name, info in net.infos().items():
-        assert (info.evidence, info.broken, info.split, info.handover) == (0, None, None, None), (
-            name
-        )
+        stands = (info.evidence, info.broken, info.split, info.handover)
+        assert stands == (0, None, None, None), (name, stands)
 
 
 def watched(net: LocalNet, name: str, *words: object) -> subprocess.Popen[str]:

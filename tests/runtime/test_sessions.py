@@ -135,6 +135,22 @@ def test_a_start_waits_for_the_chains_word_and_not_for_ever(tmp_path: Path) -> N
     assert shown.newest.outcome == "failed"
 
 
+def test_the_end_of_a_session_that_outlives_its_old_copys_key_is_the_chains(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Goal: a copy that was replaced by force does not show the session as open for good."""
+    standing: Any = SimpleNamespace(address=VIEW.address, clock_ms=lambda: 9_000)
+    old = replace(VIEW, side="old", committed_height=11)
+    chain = [replace(VIEW, side="other", committed_height=11, acts_height=13)]
+    monkeypatch.setattr(Handovers, "on_chain", lambda self, session: chain[-1])
+    shown = Handovers(standing, folder=tmp_path, changed=lambda: None, log=lambda *_: None)
+    shown.show(old)
+    assert shown.newest is not None and shown.newest.outcome is None
+    chain.append(replace(chain[-1], outcome="done", acknowledged_height=14))
+    assert (shown.newest.side, shown.newest.outcome) == ("old", "done")
+    assert shown.newest.acknowledged_height == 14
+
+
 def test_the_chain_adds_to_what_was_kept_and_takes_nothing() -> None:
     phase = PhaseReached(name="committed", height=11, at_ms=1_500)
     chain = replace(

@@ -182,13 +182,20 @@ class Handovers:
                     self._views[view.side] = concluded(view, chain)
 
     def _make_sure(self) -> None:
-        """What a start could not tell yet: the chain has it by now, or cannot have it any more."""
+        """What the core does not follow for this copy is what the chain says of it."""
         for side, until_ms in list(self._unsure.items()):
             view = self._views[side]
             chain = None if view.session is None else self.on_chain(view.session)
             if chain is not None or self.standing.clock_ms() > until_ms:
                 self._views[side] = concluded(view, chain)
                 del self._unsure[side]
+        old = self._views.get("old")
+        if old is None or old.outcome is not None or old.session is None:
+            return
+        # A copy that was replaced by force goes on under another key before the session is over.
+        chain = self.on_chain(old.session)
+        if chain is not None and chain.outcome is not None:
+            self._views["old"] = joined(old, chain)
 
     def _write(self) -> None:
         rows = [to_json(view) for side, view in self._views.items() if side in SIDES]
