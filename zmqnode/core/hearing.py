@@ -15,6 +15,7 @@ from zmqnode.base.keys import PublicKey
 from zmqnode.base.proposal import Proposal
 from zmqnode.base.suffrage import Suffrage
 from zmqnode.base.voteproof import Voteproof
+from zmqnode.core.ahead import Word
 from zmqnode.core.intake import next_height_kept
 from zmqnode.core.parts import Parts
 from zmqnode.core.votes import RoundVotes
@@ -30,6 +31,9 @@ class Hearing:
         self.kernel = parts.kernel
 
     def hear(self, message: Published, source: PublicKey) -> None:
+        """A message that was published, by ``source`` itself."""
+        if isinstance(message, Ballot | Proposal | Voteproof):
+            self._keep_ahead(message, source)
         match message:
             case Ballot():
                 self.hear_ballot(message, source)
@@ -45,6 +49,25 @@ class Hearing:
                 self.parts.resending.take_announced(source, message)
             case _:
                 assert_never(message)
+
+    def hear_kept(self) -> bool:
+        """Hear what was kept for the heights that are within reach now; False if nothing was."""
+        if self.parts.consensus.votes is None:
+            return False
+        due = self.parts.kept.due(self.kernel.chain.tip.height + 2)
+        for word, source in due:
+            self.hear(word, source)
+        return bool(due)
+
+    def _keep_ahead(self, word: Word, source: PublicKey) -> None:
+        kernel = self.kernel
+        tip = kernel.chain.tip.height
+        height = word.height if isinstance(word, Proposal) else word.fact.height
+        if height > (tip if self.parts.consensus.votes is None else tip + 2):
+            address = kernel.members.links.get(source)
+            members = kernel.chain.newest_suffrage().by_address
+            if address in members and members[address].instance == source:
+                self.parts.kept.keep(word, source, tip)
 
     def hear_ballot(self, ballot: Ballot, source: PublicKey) -> None:
         kernel = self.kernel

@@ -106,6 +106,8 @@ class Machine:
         if kernel.silent and _one_more_ballot(event) and kernel.state is NodeState.CONSENSUS:
             return []  # It completed nothing, so it calls for no change of state.
         self.phases.settle()
+        while self.hearing.hear_kept():
+            self.phases.settle()
         return kernel.take_effects()
 
     def _boot(self, event: Booted, now_ms: int) -> None:

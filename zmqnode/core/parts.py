@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from zmqnode.base.keys import PublicKey
 from zmqnode.base.voteproof import Voteproof
+from zmqnode.core.ahead import Ahead
 from zmqnode.core.boot import Restored, restore
 from zmqnode.core.consensus import Consensus
 from zmqnode.core.events import Executed
@@ -47,9 +48,11 @@ class Parts:
         self.syncing.diverged = diverged
         self.syncing.owed = Owing(kernel, self.syncing.claimed_tip, self._owes).sign
         self.next_rounds: dict[int, RoundVotes] = {}  # Of the next height (R9).
+        self.kept = Ahead()  # Of heights beyond the next.
         self.ahead: dict[str, int] = {}  # Who was seen two heights on (R10).
         self.proof: tuple[int, PublicKey] | None = None  # Who sent the ACCEPT VP of this height.
         self.behind_ms: int | None = None
+        self.behind_height = 0
         self.paused: HeightVotes | None = None  # The height left for SYNCING.
         self.late = False  # It stood at the tip in this run, and others went on without it.
         self.stopping = False

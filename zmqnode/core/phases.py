@@ -143,6 +143,9 @@ class Phases:
         if self.parts.proof is not None and self.parts.proof[0] == height:
             sender = kernel.members.instances.get(self.parts.proof[1])
             proven = sender is not None and sender.tip >= height + 2
+        if height != self.parts.behind_height:  # Who goes on is not behind for longer.
+            self.parts.behind_height = height
+            self.parts.behind_ms = None
         if len(ahead) <= kernel.chain.newest_suffrage().f and not proven:
             self.parts.behind_ms = None
         elif self.parts.behind_ms is None:

@@ -46,6 +46,7 @@ from zmqnode.runtime.driver import Driver
 from zmqnode.runtime.exchange import Exchange
 from zmqnode.runtime.feeds import Feeds
 from zmqnode.runtime.folder import DataFolder
+from zmqnode.runtime.garbage import spare_votes
 from zmqnode.runtime.ledger import Ledger
 from zmqnode.runtime.logs import open_log, quiet_log
 from zmqnode.runtime.metering import Metrics
@@ -445,4 +446,5 @@ class Node:
         for name in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(name, node.stop)
         async with node:
+            spare_votes()
             return await node.stopped()

@@ -34,7 +34,7 @@ from zmqnode.sim.hushing import tells
 from zmqnode.sim.network import SimNetwork
 from zmqnode.sim.node import SimNode
 from zmqnode.sim.operators import Operators
-from zmqnode.sim.plan import Disk, Plan
+from zmqnode.sim.plan import Disk, Plan, Stall
 from zmqnode.sim.power import Power
 from zmqnode.sim.signing import KeyTable
 from zmqnode.sim.timeline import Timeline
@@ -354,12 +354,19 @@ class Cluster:
         node.offset_ms = offset_ms
         node.read_clock()
 
+    def _stall(self, stall: Stall) -> None:
+        node = self.nodes[stall.node]
+        if node.machine is not None and not self.healed:
+            node.still.begin(stall.ms, node.go_on, node.life)
+
     def run(self) -> Outcome:
         """To the goal, or to the first violation."""
         try:
             for jump in self.plan.jumps:
                 node = self.nodes[jump.node]
                 self.timeline.at(jump.at_ms * 1000, self._jump, node, jump.offset_ms)
+            for stall in self.plan.stalls:
+                self.timeline.at(stall.start_ms * 1000, self._stall, stall)
             self.timeline.at(self.plan.heal_ms * 1000, self.heal)
             for node in self.nodes:
                 self.timeline.after(self.random.randint(0, LINK_UP_US), node.start)

@@ -26,11 +26,13 @@ from zmqnode.core.records import (
     CertificateHeld,
     JournalRecord,
     ProposalSigned,
+    Recovery,
     ShadowSigned,
     ValueHeld,
 )
 
 PRUNE_EVERY_RECORDS = 256
+SUMMARIES_LEAST = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,6 +164,18 @@ class SimDisk:
     def remembered(self) -> tuple[JournalRecord, ...]:
         """What a start gets back: records of heights above the store's tip, in order."""
         return tuple(r for r in self.records if r.height > self.height)
+
+    def recovery(self, span_ms: int, nonce: Hash) -> Recovery:
+        """All that a start gets back; blocks as in :meth:`summaries`."""
+        return Recovery(
+            blocks=self.summaries(span_ms, SUMMARIES_LEAST),
+            suffrages=self.suffrages(max(0, self.height - SUMMARIES_LEAST)),
+            records=self.remembered(),
+            watermark=self.watermark,
+            nonce=nonce,
+            authority=self.authority,
+            deaths=tuple(self.deaths.items()),
+        )
 
     @property
     def authority(self) -> Authority:

@@ -22,6 +22,7 @@ from zmqnode.sim.plan import (
     Hush,
     Links,
     Plan,
+    Stall,
 )
 from zmqnode.sim.stories import tell
 
@@ -207,6 +208,16 @@ def _poison(draft: Draft) -> None:
     draft.fields["clients"] = Clients(seals=draft.heights, every_ms=every_ms, poison=poison)
 
 
+def _stall(draft: Draft) -> None:
+    """Copies stand still, for moments most often."""
+    random = Random(f"zmqnode sim stalls {draft.seed}")  # What else is drawn stays the same.
+    copies = draft.nodes + len(draft.fields.get("standbys", ()))
+    for _ in range(random.randint(1, 6)):
+        start_ms = random.randint(0, draft.span_ms)
+        ms = random.choice((30, 30, 80, 80, 250, 1_000, 4_000))
+        draft.add("stalls", Stall(node=random.randrange(copies), start_ms=start_ms, ms=ms))
+
+
 def _handover(draft: Draft) -> None:
     """Operators hand votes over, whatever else happens."""
     tell(draft, calm=False)
@@ -245,6 +256,8 @@ MISHAPS: Final[dict[str, Callable[[Draft], None]]] = {
     "busy": _busy,
     "poison": _poison,
 }
+STALL: Final = "stall"
+STALLS: Final = 0.3  # Share of the faulty seeds in which copies stand still.
 HANDOVER: Final = "handover"
 HANDOVERS: Final = 0.5  # Share of the seeds of all faults in which votes are handed over.
 RARE: Final = ("poison",)  # By name, or in every tenth seed.
@@ -256,6 +269,7 @@ FAULTS: Final[dict[str, Callable[[Draft], None]]] = {
     **MISHAPS,
     **TRAITORS,
     HANDOVER: _handover,
+    STALL: _stall,
 }
 
 
@@ -284,6 +298,8 @@ def draw_plan(seed: int, *, nodes: int = 4, heights: int = 20, faults: tuple[str
                 faults = (*faults, HANDOVER)
             else:
                 tell(draft, calm=True)
+        if faults and Random(f"zmqnode sim stall {seed}").random() < STALLS:
+            faults = (*faults, STALL)
     for name in faults:
         FAULTS[name](draft)
     if "clients" not in draft.fields:

@@ -20,12 +20,13 @@ from zmqnode.core import events as told
 from zmqnode.core.effects import Effect
 from zmqnode.core.events import Event
 from zmqnode.core.machine import Machine
-from zmqnode.core.records import BallotSigned, JournalRecord, Recovery
+from zmqnode.core.records import BallotSigned, JournalRecord
 from zmqnode.sim.application import Result
 from zmqnode.sim.checkers import Violation
 from zmqnode.sim.copies import Identity, next_key
 from zmqnode.sim.disk import Stored
 from zmqnode.sim.plan import Disk
+from zmqnode.sim.standstill import Standstill
 from zmqnode.sim.transcript import trace_of, where, words_of
 
 if TYPE_CHECKING:
@@ -34,10 +35,8 @@ if TYPE_CHECKING:
 
 INBOX_MAX: Final = 20_000
 WAKES_MAX: Final = 200  # At one millisecond of one node: more is a loop.
-PROCESS_DOWN_US: Final = 50_000
 REKEY_MOST_US: Final = 30_000
 BLOCKS_SERVED_MAX: Final = 64
-SUMMARIES_LEAST: Final = 8
 
 
 class SimNode:
@@ -64,6 +63,7 @@ class SimNode:
         self._wakes = (0, 0)
         self._waiting: tuple[list[Effect], int] | None = None
         self._inbox: deque[Event] = deque()
+        self.still = Standstill(cluster.timeline)
         self._answers: dict[PublicKey, None] = {}  # Who answered D6 in this life.
         self.heard_shadows: dict[PublicKey, list[Shadow]] = {}  # In this life.
         self._executing: dict[tuple[Hash, Hash], tuple[Hash, ...]] = {}  # And the value's seals.
@@ -103,6 +103,7 @@ class SimNode:
         self.disk.rekey(self.identity.instance)
         cluster.note(self, b"rekey", self.identity.instance)
         self._waiting = None
+        self.still.end()
         self._inbox.clear()
         self._executing.clear()
         cluster.renamed(self, old)
@@ -116,15 +117,8 @@ class SimNode:
         self.broken = None
         self.machine = self.cluster.new_machine(self.identity)
         self._wake_planned = None
-        recovery = Recovery(
-            blocks=self.disk.summaries(self.cluster.summaries_span_ms, SUMMARIES_LEAST),
-            suffrages=self.disk.suffrages(max(0, self.disk.height - SUMMARIES_LEAST)),
-            records=self.disk.remembered(),
-            watermark=self.disk.watermark,
-            nonce=tagged(b"sim-nonce", b"%d %d" % (self.index, self.life)),
-            authority=self.disk.authority,
-            deaths=tuple(self.disk.deaths.items()),
-        )
+        nonce = tagged(b"sim-nonce", b"%d %d" % (self.index, self.life))
+        recovery = self.disk.recovery(self.cluster.summaries_span_ms, nonce)
         self.receive(told.Booted(recovery=recovery))
         self.read_clock()
         self.cluster.connect(self)
@@ -136,6 +130,7 @@ class SimNode:
         self.machine = None
         self.cluster.note(self, b"crash", tail.encode())
         self._waiting = None
+        self.still.end()
         self._inbox.clear()
         self.disk.blame(self.cluster.random, self._executing.values())
         self._executing.clear()
@@ -156,6 +151,11 @@ class SimNode:
         """This node's own monotonic time; only differences mean anything."""
         return self._base_ms + self.cluster.timeline.now_us // 1000
 
+    def go_on(self, life: int) -> None:
+        """It stands still no longer."""
+        for event in self.still.end() if life == self.life else ():
+            self.receive_in(life, event)
+
     # Events in, effects out.
 
     def receive(self, event: Event) -> None:
@@ -169,11 +169,13 @@ class SimNode:
                 self._answers[answerer] = None
             case told.Heard(message=Shadow() as shadow):
                 self.heard_shadows.setdefault(shadow.instance, []).append(shadow)
+        if self.still.takes(event):
+            return
         if self._waiting is not None:
             if len(self._inbox) < INBOX_MAX:
                 self._inbox.append(event)
-            return
-        self._step(event)
+        else:
+            self._step(event)
 
     def receive_in(self, life: int, event: Event) -> None:
         """An answer to an effect of one life; it dies with it."""
@@ -213,6 +215,8 @@ class SimNode:
     def _resume(self, life: int) -> None:
         if life != self.life or self._waiting is None or self.machine is None:
             return
+        if self.still.delays(self._resume, life):
+            return
         effects, at = self._waiting
         self._waiting = None
         self._perform(effects, at)
@@ -236,6 +240,8 @@ class SimNode:
 
     def _wake(self, life: int, planned: int) -> None:
         if life != self.life or self.machine is None or planned != self._wake_planned:
+            return
+        if self.still.delays(self._wake, life, planned):
             return
         self._wake_planned = None
         if (wake := self.machine.wake_at_ms) is not None and wake <= self.now_ms:
@@ -365,13 +371,7 @@ class SimNode:
         if life == self.life and self.machine is not None and poison is not None:
             self._executing = {key: (poison,)}
             self.crash("kept")
-            self.cluster.checkers.killed(self.index, self.disk.deaths[poison])
-            self.cluster.timeline.after(PROCESS_DOWN_US, self.start_unless_gone)
-
-    def start_unless_gone(self) -> None:
-        """Its supervisor starts it again, if anybody does."""
-        if self.index not in self.cluster.power.gone:
-            self.start()
+            self.cluster.power.killed(self, poison)
 
     def _executed(self, life: int, effect: ask.Execute, elapsed_ms: int) -> None:
         if life != self.life or self.machine is None:

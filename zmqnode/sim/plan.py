@@ -80,6 +80,18 @@ class Crash:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Stall:
+    """A node's process stands still for ``ms`` and loses nothing: a busy machine, a paused one.
+
+    What reached its sockets meanwhile is taken afterwards, one sender after the other.
+    """
+
+    node: int
+    start_ms: int
+    ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ClockJump:
     """At ``at_ms`` a node's wall clock is set ``offset_ms`` ahead of (or behind) the true time."""
 
@@ -181,6 +193,7 @@ class Plan:
     hushes: tuple[Hush, ...] = ()
     crashes: tuple[Crash, ...] = ()
     dead: tuple[Crash, ...] = ()  # Never started again; down_ms is not read.
+    stalls: tuple[Stall, ...] = ()
     clocks: tuple[int, ...] = ()  # Offset of each node's wall clock, ms; missing ones 0.
     jumps: tuple[ClockJump, ...] = ()
     disks: tuple[Disk, ...] = ()  # Of each node; missing ones the default.
@@ -213,6 +226,7 @@ class Plan:
             or self.hushes
             or self.crashes
             or self.dead
+            or self.stalls
             or self.jumps
             or self.execution.slow
             or self.betrayals

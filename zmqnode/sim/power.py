@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from zmqnode.base.ballot import Ballot
+from zmqnode.base.hashes import Hash
 from zmqnode.base.point import Stage
 from zmqnode.sim.plan import ALL, Crash
 
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from zmqnode.sim.cluster import Cluster
     from zmqnode.sim.node import SimNode
 
+PROCESS_DOWN_US = 50_000
 STAGES = {"init": Stage.INIT, "accept": Stage.ACCEPT}
 
 
@@ -37,6 +39,15 @@ class Power:
         for node in self._cluster.nodes:
             if node.index not in self.gone:
                 node.start()
+
+    def killed(self, node: SimNode, seal: Hash) -> None:
+        """A node's process died executing a seal; its supervisor starts it again."""
+        self._cluster.checkers.killed(node.index, node.disk.deaths[seal])
+        self._cluster.timeline.after(PROCESS_DOWN_US, self._restart, node)
+
+    def _restart(self, node: SimNode) -> None:
+        if node.index not in self.gone:
+            node.start()
 
     def strikes(self, node: SimNode, *, after: bool) -> bool:
         """Called before and after every effect of a node: whether it died of it."""
@@ -88,4 +99,4 @@ class Power:
                 self.gone[node.index] = None
             node.crash(crash.tail, crash.forget)
             if not final:
-                cluster.timeline.after(crash.down_ms * 1000, node.start_unless_gone)
+                cluster.timeline.after(crash.down_ms * 1000, self._restart, node)
