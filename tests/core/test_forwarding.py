@@ -10,6 +10,7 @@ from zmqnode.base.exchange import NodeState, SealsAnnounced
 from zmqnode.base.seal import Seal
 from zmqnode.core.effects import Effect, PublishSeals
 from zmqnode.core.events import SealsReceived
+from zmqnode.core.world import ANNOUNCE_MAX
 
 STEP_MS = 10  # A height, far below t_r.
 
@@ -59,6 +60,15 @@ def test_a_standby_names_what_waits_at_it_on_a_quick_chain(four: Members) -> Non
     node, chain = looking_on(four), Chain(four, 60)
     seal = given(node)
     assert seal.hash in announced(heights(node, chain, 1, 60))
+
+
+def test_it_names_all_that_came_while_its_links_were_made_anew(four: Members) -> None:
+    """Goal: clients of a copy that just retired wait for one announcement, not for several."""
+    node = looking_on(four)
+    seals = [given(node) for _ in range(200)]
+    words = published(node.wait(400), SealsAnnounced)  # t_r of a copy that knows no better: 375.
+    assert all(len(word.seals) <= ANNOUNCE_MAX for word in words)
+    assert {seal for word in words for seal in word.seals} == {seal.hash for seal in seals}
 
 
 def test_it_ends_when_nothing_waits(four: Members) -> None:

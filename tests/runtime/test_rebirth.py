@@ -129,6 +129,8 @@ def test_a_running_node_goes_on_with_another_key(tmp_path: Path) -> None:
             async with Client(standby.target) as client:
                 assert (await client.info()).instance == public_text(before)
                 wanted = standby.standing.tip + 60
+                assert standby.driver is not None and standby.driver.machine.kernel is not None
+                timing = standby.driver.machine.kernel.timing
                 waiting = asyncio.ensure_future(client.wait_height(wanted, timeout_ms=20_000))
                 await until(lambda: len(standby.queries.waiters) == 1)
                 standby._replace_key()
@@ -145,6 +147,7 @@ def test_a_running_node_goes_on_with_another_key(tmp_path: Path) -> None:
             assert standby.driver is not None
             kernel = standby.driver.machine.kernel
             assert kernel is not None and kernel.own == own
+            assert kernel.timing is timing  # The network is the same.
             assert all(node.standing.state is NodeState.CONSENSUS for node in nodes[:-1])
         reopened = DataFolder(standby.config.data)
         reopened.close()

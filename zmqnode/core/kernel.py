@@ -80,7 +80,7 @@ class Kernel:
         self.pool = Pool(config.pool, config.params, self.context)
         self.pool.deaths.update(recovery.deaths)
         self.members = Members(config.signer.public, now_ms)
-        self.timing = Timing()
+        self.timing = recovery.timing or Timing()
         self.voter = Voter(config.address, config.signer)
         self.deadlines: dict[Timer, int] = {}
         self.fault: Fault | None = None

@@ -13,6 +13,7 @@ from zmqnode.base.proposal import Proposal, Value
 from zmqnode.base.suffrage import Suffrage
 from zmqnode.base.voteproof import Voteproof
 from zmqnode.core.authority_state import Authority
+from zmqnode.core.timing import Timing
 
 
 @message("journal.ballot", version=1)
@@ -131,6 +132,7 @@ class Recovery:
         votes_lost: True when the folder's vote journal is gone while its chain is there: what this
             instance signed is not known, so it signs nothing more (D4, D6).
         deaths: seals inside whose execution this process died, and how often (D7).
+        timing: what the machine before it in this process learned of the network; None: nothing.
     """
 
     blocks: tuple[BlockSummary, ...]
@@ -143,3 +145,4 @@ class Recovery:
     votes_lost: bool = False
     deaths: tuple[tuple[Hash, int], ...] = ()
     executed: tuple[tuple[int, Hash], ...] = ()
+    timing: Timing | None = None

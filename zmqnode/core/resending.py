@@ -33,6 +33,7 @@ from zmqnode.core.votes import HeightVotes, RoundVotes
 from zmqnode.core.world import ANNOUNCE_MAX, SEALS_PULLED_MAX, TIP_ASK_INTERVAL_MS
 
 ANNOUNCE_MS = 100  # How often, at most, a copy that does not vote names what waits at it.
+ANNOUNCED_ALONE_MAX = 1_024  # Seals it names at once.
 REPUBLISH_MS = 1_000  # A seal younger than this is on its way.
 HURRY_MS = 20  # How often a node two heights behind asks for what it misses.
 PEERS_ASKED_MAX = 8  # A larger suffrage is asked in turns.
@@ -71,11 +72,11 @@ class Resending:
         self.pull(again=True)
         kernel.set_timer(Timer.RESEND, kernel.timing.resend_ms())
 
-    def _announce(self) -> bool:
+    def _announce(self, most: int = ANNOUNCE_MAX) -> bool:
         """Name the oldest seals that wait here; False if none does."""
-        found = self.kernel.pool.announced(ANNOUNCE_MAX)
-        if found:
-            hashes = tuple(seal.hash for seal in found)
+        found = [seal.hash for seal in self.kernel.pool.announced(most)]
+        for first in range(0, len(found), ANNOUNCE_MAX):
+            hashes = tuple(found[first : first + ANNOUNCE_MAX])
             self.kernel.emit(Publish(message=SealsAnnounced(seals=hashes)))
         return bool(found)
 
@@ -100,7 +101,7 @@ class Resending:
 
     def announce(self) -> None:
         """The time for it has come."""
-        if self.kernel.state is not NodeState.CONSENSUS and self._announce():
+        if self.kernel.state is not NodeState.CONSENSUS and self._announce(ANNOUNCED_ALONE_MAX):
             self.announce_later()
 
     def peers(self) -> list[PublicKey]:

@@ -8,8 +8,8 @@ own. The client door, what waits there and what waits in the pool stay as they a
 
 from __future__ import annotations
 
+import dataclasses
 import os
-from dataclasses import replace
 
 from zmqnode.base.ballot import Ballot
 from zmqnode.base.hashes import Hash
@@ -79,6 +79,8 @@ def replace_instance(driver: Driver, folder: DataFolder, network: PeerNetwork) -
     carried = SealsReceived(seals=(*pool.lane, *pool), source=before.kernel.own)
     # The new instance has signed nothing, so the journal has nothing to tell it.
     known = before.kernel.chain
-    first = Booted(recovery=recovery_of(driver.ledger, bound=folder.bound, chain=known))
-    driver.begin_anew(Machine(replace(before.config, signer=signer)), first, carried)
+    recovery = recovery_of(driver.ledger, bound=folder.bound, chain=known)
+    first = Booted(recovery=dataclasses.replace(recovery, timing=before.kernel.timing))
+    machine = Machine(dataclasses.replace(before.config, signer=signer))
+    driver.begin_anew(machine, first, carried)
     return signer

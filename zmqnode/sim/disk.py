@@ -30,6 +30,7 @@ from zmqnode.core.records import (
     ShadowSigned,
     ValueHeld,
 )
+from zmqnode.core.timing import Timing
 
 PRUNE_EVERY_RECORDS = 256
 SUMMARIES_LEAST = 8
@@ -165,7 +166,7 @@ class SimDisk:
         """What a start gets back: records of heights above the store's tip, in order."""
         return tuple(r for r in self.records if r.height > self.height)
 
-    def recovery(self, span_ms: int, nonce: Hash) -> Recovery:
+    def recovery(self, span_ms: int, nonce: Hash, timing: Timing | None) -> Recovery:
         """All that a start gets back; blocks as in :meth:`summaries`."""
         return Recovery(
             blocks=self.summaries(span_ms, SUMMARIES_LEAST),
@@ -175,6 +176,7 @@ class SimDisk:
             nonce=nonce,
             authority=self.authority,
             deaths=tuple(self.deaths.items()),
+            timing=timing,
         )
 
     @property

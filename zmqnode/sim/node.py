@@ -21,19 +21,19 @@ from zmqnode.core.effects import Effect
 from zmqnode.core.events import Event
 from zmqnode.core.machine import Machine
 from zmqnode.core.records import BallotSigned, JournalRecord
+from zmqnode.core.timing import Timing
 from zmqnode.sim.application import Result
 from zmqnode.sim.checkers import Violation
 from zmqnode.sim.copies import Identity, next_key
 from zmqnode.sim.disk import Stored
 from zmqnode.sim.plan import Disk
-from zmqnode.sim.standstill import Standstill
+from zmqnode.sim.standstill import INBOX_MAX, Standstill
 from zmqnode.sim.transcript import trace_of, where, words_of
 
 if TYPE_CHECKING:
     from zmqnode.sim.adversary import Adversary
     from zmqnode.sim.cluster import Cluster
 
-INBOX_MAX: Final = 20_000
 WAKES_MAX: Final = 200  # At one millisecond of one node: more is a loop.
 REKEY_MOST_US: Final = 30_000
 BLOCKS_SERVED_MAX: Final = 64
@@ -107,10 +107,10 @@ class SimNode:
         self._inbox.clear()
         self._executing.clear()
         cluster.renamed(self, old)
-        self._boot()
+        self._boot(self.machine.kernel.timing)
         self.receive(told.SealsReceived(seals=seals, source=self.identity.instance))
 
-    def _boot(self) -> None:
+    def _boot(self, timing: Timing | None = None) -> None:
         self.life += 1
         self._answers.clear()
         self.heard_shadows.clear()
@@ -118,7 +118,7 @@ class SimNode:
         self.machine = self.cluster.new_machine(self.identity)
         self._wake_planned = None
         nonce = tagged(b"sim-nonce", b"%d %d" % (self.index, self.life))
-        recovery = self.disk.recovery(self.cluster.summaries_span_ms, nonce)
+        recovery = self.disk.recovery(self.cluster.summaries_span_ms, nonce, timing)
         self.receive(told.Booted(recovery=recovery))
         self.read_clock()
         self.cluster.connect(self)

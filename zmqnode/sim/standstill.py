@@ -8,7 +8,7 @@ from typing import Any, Final
 from zmqnode.core.events import Event
 from zmqnode.sim.timeline import Timeline
 
-CAME_MAX: Final = 20_000  # Beyond it the sockets' queues are full.
+INBOX_MAX: Final = 20_000  # Beyond it the sockets' queues are full.
 
 
 class Standstill:
@@ -30,7 +30,7 @@ class Standstill:
         """Whether an event has to wait."""
         if self._came is None:
             return False
-        if len(self._came) < CAME_MAX:
+        if len(self._came) < INBOX_MAX:
             self._came.append(event)
         return True
 
