@@ -25,7 +25,7 @@ from zmqnode.core.executions import Executions, may_execute
 from zmqnode.core.intake import has_work, others_went_on, sample_delay
 from zmqnode.core.justification import justified
 from zmqnode.core.kernel import Kernel, Timer
-from zmqnode.core.records import BallotSigned, CertificateHeld
+from zmqnode.core.records import CertificateHeld
 from zmqnode.core.values import Values, Verdict
 from zmqnode.core.voter import DIVERGED_WAY_OUT, DRIFTED_WAY_OUT, Diverged
 from zmqnode.core.votes import HeightVotes
@@ -199,26 +199,17 @@ class Consensus:
 
     # Signing and counting.
 
-    def sign(self, fact: Fact) -> bool:
-        """Sign, record, publish and count one ballot; False if the voter refuses (D2)."""
-        kernel = self.kernel
+    def sign(self, fact: Fact) -> None:
+        """Sign, publish and count one ballot, if this copy votes and the voter does not refuse."""
         if self.epoch is None:
-            return False
+            return
         try:
-            signed = kernel.voter.sign(fact, self.epoch)
+            ballot = self.kernel.sign(fact, self.epoch)
         except Diverged:
             self.diverged(fact, DRIFTED_WAY_OUT)
-            return False
-        if signed is None:
-            return False
-        ballot, new = signed
-        if new:
-            kernel.record(BallotSigned(ballot=ballot), sync=True)
-            kernel.remember_signed(fact.height, int(fact.stage))
-            kernel.emit(Publish(message=ballot))
-            kernel.members.take_ballot(ballot, kernel.now_ms)
+            return
+        if ballot is not None:
             self.count(ballot)
-        return True
 
     def diverged(self, fact: Fact, way_out: str) -> None:
         """Executing again gave another block than the one signed for, or than the network's."""

@@ -11,7 +11,7 @@ import enum
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from zmqnode.base.ballot import BALLOT_TAG, Ballot
+from zmqnode.base.ballot import BALLOT_TAG, Ballot, Fact
 from zmqnode.base.exchange import NodeState, sign_status
 from zmqnode.base.handing import SIGNED_HEIGHTS_MAX
 from zmqnode.base.hashes import Hash
@@ -34,7 +34,7 @@ from zmqnode.core.effects import (
 )
 from zmqnode.core.members import Members
 from zmqnode.core.pool import Pool
-from zmqnode.core.records import JournalRecord, Recovery
+from zmqnode.core.records import BallotSigned, JournalRecord, Recovery
 from zmqnode.core.timing import Timing
 from zmqnode.core.voter import Voter
 from zmqnode.core.world import EVIDENCE_MAX, STATUS_INTERVAL_MS, MachineConfig
@@ -241,6 +241,22 @@ class Kernel:
                 del self.evidence[next(iter(self.evidence))]
             self.evidence[key] = None
             self.emit(ReportEvidence(first=first, second=second))
+
+    def sign(self, fact: Fact, epoch: int) -> Ballot | None:
+        """Sign a fact, record and publish the ballot; None if it is not new, or not allowed (D2).
+
+        Raises:
+            Diverged: see :meth:`Voter.sign`.
+        """
+        signed = self.voter.sign(fact, epoch)
+        if signed is None or not signed[1]:
+            return None
+        ballot = signed[0]
+        self.record(BallotSigned(ballot=ballot), sync=True)
+        self.remember_signed(fact.height, int(fact.stage))
+        self.emit(Publish(message=ballot))
+        self.members.take_ballot(ballot, self.now_ms)
+        return ballot
 
     def remember_signed(self, height: int, stage: int) -> None:
         """An own ballot of any round, so that a handover can tell what was missed."""

@@ -13,12 +13,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from zmqnode.base.ballot import Fact, accept_fact, init_fact
+from zmqnode.base.ballot import accept_fact, init_fact
 from zmqnode.base.point import Stage
 from zmqnode.base.voteproof import Voteproof
-from zmqnode.core.effects import Publish
 from zmqnode.core.kernel import Kernel
-from zmqnode.core.records import BallotSigned, CertificateHeld
+from zmqnode.core.records import CertificateHeld
 
 OWED_HEIGHTS_MAX: Final = 64  # Below the tip that f+1 others claim: so late is still late.
 
@@ -53,20 +52,9 @@ class Owing:
             return  # D2: an earlier version signed another result.
         kernel.record(CertificateHeld(voteproof=accept), sync=False)  # What the ballots rest on.
         if voter.ballot(point.height, point.round, Stage.INIT) is None:
-            self._sign(init_fact(point, value), epoch)
-        self._sign(accept_fact(point, value, block), epoch)
+            kernel.sign(init_fact(point, value), epoch)  # Refused where it gave this round up.
+        kernel.sign(accept_fact(point, value, block), epoch)
 
     def _late(self, height: int) -> bool:
         tip = self._claimed_tip()
         return self._owes() and tip is not None and tip - height < OWED_HEIGHTS_MAX
-
-    def _sign(self, fact: Fact, epoch: int) -> None:
-        kernel = self.kernel
-        signed = kernel.voter.sign(fact, epoch)
-        if signed is None or not signed[1]:
-            return  # Below the last point: it gave this round up.
-        ballot = signed[0]
-        kernel.record(BallotSigned(ballot=ballot), sync=True)
-        kernel.remember_signed(fact.height, int(fact.stage))
-        kernel.emit(Publish(message=ballot))
-        kernel.members.take_ballot(ballot, kernel.now_ms)
