@@ -24,6 +24,7 @@ from zmqnode.base.point import HEIGHT_MAX
 from zmqnode.base.signing import Signer
 from zmqnode.core.effects import Answer, Publish
 from zmqnode.core.events import Answered, Heard, PeerConnected, Requested
+from zmqnode.core.giving import TOLD_MS
 from zmqnode.core.readiness import AHEAD_MAX
 
 from .handing_faults import EPOCH_MS, authority, cosigns, ended, over, start, turns
@@ -371,9 +372,28 @@ def test_a_stranger_that_asks_what_was_signed_ends_no_key() -> None:
     answer = asked(old, SignedWanted(first=1, last=1024), world["a1"])
     assert isinstance(answer, SignedAnswer) and len(answer.stages) <= 1024
     asked(old, SignedWanted(first=HEIGHT_MAX, last=HEIGHT_MAX), world["a1"])
-    assert not old.machine.parts.handing.giving._told
+    assert old.machine.parts.handing.giving.told is None
     start(new)
     assert world.run(10_000, lambda: over(new)) and new.view.missed_ballots == 0
+
+
+def test_its_links_outlive_the_answer_of_a_retired_copy() -> None:
+    """Goal: what the old copy signed is known. Method: when it told, and when its key went."""
+    world = World()
+    new, old = ready(world)
+    giving = old.machine.parts.handing.giving
+    gone: list[int] = []
+
+    def replaced() -> bool:
+        if giving._replaced and not gone:
+            gone.append(world.now_ms)
+        return bool(gone) and over(new)
+
+    start(new)
+    assert world.run(10_000, replaced)
+    assert giving.told is not None
+    assert gone[0] - giving.told[1] >= TOLD_MS
+    assert new.view.missed_ballots == 0
 
 
 def test_oversized_numbers_are_no_messages() -> None:

@@ -25,7 +25,7 @@ from zmqnode.core.display import Display
 from zmqnode.core.effects import Answer, Publish, ReplaceKey
 from zmqnode.core.handing_in import HandingIn
 from zmqnode.core.handover_view import SessionView, Trouble
-from zmqnode.core.kernel import Kernel
+from zmqnode.core.kernel import Kernel, Timer
 from zmqnode.core.members import INSTANCES_PER_ADDRESS
 
 T = TypeVar("T")
@@ -33,7 +33,8 @@ T = TypeVar("T")
 CONSENT_AHEAD_MAX_MS: Final = 60_000  # A consent is good for at most so long.
 APPROVAL_MS: Final = 30_000  # How long an operator's answer holds for a new copy that asks again.
 STOP_WAIT_MS: Final = 5_000  # A stop waits so long for the first height of the new copy.
-REPLACE_KEY_MS: Final = 2500  # A spent key waits for so long to be asked what it signed.
+REPLACE_KEY_MS: Final = 2500  # A spent key waits for so long to be asked what it signed,
+TOLD_MS: Final = 100  # and for so long that its answer arrives.
 
 
 class Giving:
@@ -54,7 +55,7 @@ class Giving:
         self._asked: dict[Hash, tuple[int, int]] = {}
         self._answers: dict[Hash, tuple[bool, int]] = {}  # The operator's: refused, until when.
         self._spent_ms: int | None = None
-        self._told = False
+        self.told: tuple[Hash, int] | None = None  # The session asked for, and when.
         self._replaced = False
         self._stop_ms: int | None = None
 
@@ -225,8 +226,12 @@ class Giving:
         answer = SignedAnswer(first=wanted.first, since=kernel.signed_since, stages=stages)
         kernel.emit(Answer(route=route, reply=answer))
         view = self.display.view
-        if view is not None and source == view.new_instance:
-            self._told = self._told or last == wanted.last
+        if view is None or view.session is None or source != view.new_instance:
+            return
+        if last == wanted.last and (self.told is None or self.told[0] != view.session):
+            self.told = (view.session, kernel.now_ms)
+            if Timer.SHADOW not in kernel.deadlines:
+                kernel.set_timer(Timer.SHADOW, TOLD_MS)
 
     def retired(self) -> None:
         """This copy's last height is committed: its certificate goes to everybody."""
@@ -259,10 +264,17 @@ class Giving:
             self._spent_ms = kernel.now_ms
         view = self.display.view
         asked_for = view is not None and view.side == "old" and view.mode is Mode.PLANNED
-        waited = kernel.now_ms - self._spent_ms >= REPLACE_KEY_MS
-        if waited or self._told or not asked_for:
+        if not asked_for or self._has_told() or kernel.now_ms - self._spent_ms >= REPLACE_KEY_MS:
             self._replaced = True
             kernel.emit_last(ReplaceKey())
+
+    def _has_told(self) -> bool:
+        """Whether the new copy knows what it asked for: links end with the key, and what is on its
+        way in them is lost."""
+        view, told = self.display.view, self.told
+        if view is None or told is None or told[0] != view.session:
+            return False
+        return self.kernel.now_ms - told[1] >= TOLD_MS
 
     @property
     def spent(self) -> bool:
