@@ -276,11 +276,6 @@ class Giving:
             return False
         return self.kernel.now_ms - told[1] >= TOLD_MS
 
-    @property
-    def spent(self) -> bool:
-        """Whether this instance can never vote again and its key was not replaced yet."""
-        return self._spent_ms is not None
-
 
 def _remember(by_session: dict[Hash, T], session: Hash, what: T) -> None:
     """The newest of a session; the one that is oldest makes room."""
