@@ -216,6 +216,36 @@ def test_a_session_another_one_replaced_is_looked_for_in_the_chain(played: Playe
     assert undecided.value.details["session"] == ID
 
 
+@pytest.mark.parametrize("ends", [True, False])
+def test_one_that_is_open_in_the_chain_is_waited_for(played: Played, ends: bool) -> None:
+    """Goal: another session shown in its place says nothing of how this one ends."""
+
+    def obey(command: Any) -> dict[str, Any]:
+        played.show(session("preflight"))
+        return played.body()
+
+    async def scene() -> Session:
+        played.obey = obey
+        played.history = [session("preflight", "committed", waits_for="its first height")]
+        async with copy() as client:
+            work = asyncio.create_task(client.handover_start(timeout_ms=1_500))
+            while not played._waiting:
+                await asyncio.sleep(0.01)
+            played.show(session("preflight", session="0" * 16))
+            await asyncio.sleep(0.3)
+            assert not work.done()
+            if ends:
+                played.history = [done()]
+            return await work
+
+    if ends:
+        assert asyncio.run(scene()).outcome == "done"
+        return
+    with pytest.raises(Undecided) as undecided:
+        asyncio.run(scene())
+    assert undecided.value.details["phase"] == "committed"
+
+
 def test_a_session_gets_its_id_on_the_way(played: Played) -> None:
     """``--when-synced`` begins before the copy knows whom it replaces."""
 

@@ -123,26 +123,36 @@ class Follower:
             except TimedOut:
                 raise _lost_sight(session, self.link) from None
             if found is None or not _may_be(found, session):
-                found = await self._of_history(session)
+                found = await self._in_history(session, stop, end_ms)
             session = found
             if on_change is not None:
                 on_change(session)
         return session
 
-    async def _of_history(self, session: Session) -> Session:
-        """What the chain says of a session in whose place the node shows another one, or none."""
-        rows = (await self.link.told(HandoversAsked(address=None), ASK_MS)).get("handovers", [])
-        for row in reversed(rows if isinstance(rows, list) else []):
-            found = session_of(row, self.link)
-            if found is not None and session.session is not None:
-                if found.session == session.session and found.over:
-                    return found
+    async def _in_history(
+        self, session: Session, stop: Callable[[Session], bool], end_ms: int
+    ) -> Session:
+        """A session in whose place the node shows another one, or none, as the chain has it."""
+        while (found := await self._row_of(session)) is not None:
+            if found.over or stop(found):
+                return found
+            if monotonic_ms() >= end_ms:
+                raise _lost_sight(found, self.link)
+            await asyncio.sleep(RETRY_MS / 1000)
         raise Undecided(
             "undecided",
             f"{self.link.url} does not know this handover any more",
             hint=f"zmqnode handover history -t {self.link.text} shows what the chain decided",
             **session.json(),
         )
+
+    async def _row_of(self, session: Session) -> Session | None:
+        rows = (await self.link.told(HandoversAsked(address=None), ASK_MS)).get("handovers", [])
+        for row in reversed(rows if isinstance(rows, list) else []):
+            found = session_of(row, self.link)
+            if found is not None and found.session == session.session is not None:
+                return found
+        return None
 
 
 def _may_be(found: Session, session: Session) -> bool:
