@@ -156,6 +156,15 @@ def test_it_is_bounded_by_height_round_speaker_and_kind(seven: Members) -> None:
     assert kept.due(2_000_000) == []
 
 
+def test_what_was_overtaken_is_forgotten(seven: Members) -> None:
+    """Goal: a copy that follows by blocks for days, never level, keeps no more than another."""
+    kept, who = Ahead(), seven.instance(1)
+    for tip in range(200):
+        for height in range(tip + 1, tip + HEIGHTS_KEPT + 1):
+            kept.keep(seven.draw(1, height, 0), who, tip)
+    assert len(kept.due(1_000)) == HEIGHTS_KEPT
+
+
 def height_of(word: Word) -> int:
     return word.height if isinstance(word, Proposal) else word.fact.height
 

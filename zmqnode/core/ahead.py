@@ -37,7 +37,11 @@ class Ahead:
         point = word.point if isinstance(word, Proposal) else word.fact.point
         if point.height > tip + HEIGHTS_KEPT or not next_height_kept(point.round):
             return
-        held = self._heights.setdefault(point.height, {})
+        held = self._heights.get(point.height)
+        if held is None:
+            held = self._heights[point.height] = {}
+            for height in [one for one in self._heights if one <= tip]:
+                del self._heights[height]  # It came here by blocks, and asked for nothing kept.
         kind = _kind(word, point.round)
         if isinstance(word, Proposal):
             known = held.get((source, kind))
