@@ -42,6 +42,7 @@ def test_a_key_is_made_once_and_closed_to_others(script: Script) -> None:
     before = file.read_text()
     script.refusal("already_exists", 1, "key", "new", "a.key")
     script.refusal_text("already_exists", 1, "key", "new", "a.key")
+    script.refusal("already_exists", 1, "key", "new", ".")
     assert file.read_text() == before
 
 

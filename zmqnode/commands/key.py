@@ -50,6 +50,8 @@ def new(
     except FileExistsError:
         hint = "keys are never overwritten; take another name"
         text = f"there is a file {file}"
+        if file.is_dir():
+            text, hint = f"{file} is a folder", "name a file in it"
         raise Refused("already_exists", text, hint=hint, file=str(file)) from None
     _show(key.public, as_json=as_json)
 
