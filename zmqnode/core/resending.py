@@ -136,8 +136,7 @@ class Resending:
     def hurry(self) -> None:
         """Others were seen two heights on, so what is missed here is decided: ask for it at once.
 
-        What is that far ahead is not kept (R9): who lags by two heights on a quick chain would
-        lose every word and wait for t_r at each height.
+        On a quick chain t_r is several heights: who waited for it would fall behind for good.
         """
         votes, kernel = self.consensus.votes, self.kernel
         if votes is None or kernel.now_ms - self._hurried_ms < HURRY_MS:
