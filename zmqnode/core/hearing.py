@@ -1,8 +1,8 @@
 """What is heard from others: the guard ladder.
 
 A lower height is dropped (late ACCEPTs of the newest two are kept for the values to come), the
-current one goes to consensus, the next one is buffered (rounds 0 and 1, R9), what is beyond tells
-only that this node is behind (R10)."""
+current one goes to consensus, the next one is buffered (rounds 0 and 1, R9), what is beyond is
+kept until it is near, and tells that this node is behind (R10)."""
 
 from __future__ import annotations
 

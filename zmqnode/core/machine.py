@@ -1,9 +1,7 @@
 """The only door to the core: ``step(event, now_ms) -> effects``. No clock, chance, thread, file or
 socket.
 
-The guard ladder for what is heard: a lower height is dropped (late ACCEPTs of the newest two are
-kept for the values to come), the current one goes to consensus, the next one is buffered (rounds 0
-and 1), what is beyond tells only that this node is behind (R10).
+What is heard goes to :mod:`zmqnode.core.hearing`, what is asked for to whoever can answer.
 """
 
 from __future__ import annotations
