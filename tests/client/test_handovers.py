@@ -19,6 +19,7 @@ from zmqnode.base.handover_query import CancelCommand, ConsentCommand, StartComm
 from zmqnode.base.keys import Address, Signature
 from zmqnode.client import Client, CosignInfo, Session, SyncClient
 from zmqnode.errors import Invalid, Refused, Undecided, Unreachable
+from zmqnode.runtime.control import Control
 
 __all__ = ["played"]
 
@@ -214,6 +215,41 @@ def test_a_session_another_one_replaced_is_looked_for_in_the_chain(played: Playe
     with pytest.raises(Undecided) as undecided:
         asyncio.run(scene([]))
     assert undecided.value.details["session"] == ID
+
+
+@pytest.mark.parametrize("changes", [1, 2])
+def test_a_node_that_changes_its_key_under_an_order_is_asked_again(
+    played: Played, monkeypatch: pytest.MonkeyPatch, changes: int
+) -> None:
+    """Goal: a copy that has just retired refuses nobody. Method: its instance key changes between
+    the answer that names it and the order that was signed for it; twice is a real refusal."""
+    chain = FakeChain(ports=loopback_ports(4))
+    node, real = FakeNode(chain), Control.challenge
+    asked: list[bytes] = []
+
+    def challenge(self: Control, client: bytes) -> Any:
+        asked.append(client)
+        if len(asked) <= changes:
+            chain.instances[node.index] = key(7000 + len(asked))
+        return real(self, client)
+
+    def obey(command: Any) -> dict[str, Any]:
+        played.show(done())
+        return played.body()
+
+    async def scene() -> str | None:
+        played.obey = obey
+        async with served(node), client_of(chain) as client:
+            return (await client.handover_start()).outcome
+
+    monkeypatch.setattr(Control, "challenge", challenge)
+    if changes == 1:
+        assert asyncio.run(scene()) == "done"
+    else:
+        with pytest.raises(Refused) as refused:
+            asyncio.run(scene())
+        assert refused.value.code == "not_authorised"
+    assert len(asked) == 2
 
 
 @pytest.mark.parametrize("ends", [True, False])

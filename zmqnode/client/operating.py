@@ -36,7 +36,7 @@ from zmqnode.client.handovers import (
     reason_of,
     session_of,
 )
-from zmqnode.client.node_link import NodeLink, monotonic_ms
+from zmqnode.client.node_link import Chain, NodeLink, monotonic_ms
 from zmqnode.client.nodes import Nodes
 from zmqnode.client.submitting import rounded
 from zmqnode.config.limits import TIMEOUT_LONG_MS, TIMEOUT_WAIT_MS
@@ -249,10 +249,22 @@ class Operating:
         return self._nodes.link(target.publickey, target.place.url)
 
     async def _control(self, command: object, timeout_ms: int | None = None) -> dict[str, Any]:
-        target, link = self.targets[0], self._first_link
+        link = self._first_link
         chain = await link.chain(self.timeout_ms)
+        try:
+            return await self._ordered(command, link, chain, timeout_ms)
+        except Refused as error:
+            now = await link.chain(self.timeout_ms) if error.code == "not_authorised" else chain
+            if now.instance == chain.instance:
+                raise
+        # It went on with another instance key after it had named the one that was signed for.
+        return await self._ordered(command, link, now, timeout_ms)
+
+    async def _ordered(
+        self, command: object, link: NodeLink, chain: Chain, timeout_ms: int | None
+    ) -> dict[str, Any]:
         self._nodes.pin(link, chain.domain.network_id, chain.domain.genesis.hex())
-        key = authority.control_key(target, self._sign)
+        key = authority.control_key(self.targets[0], self._sign)
         challenge = await link.ask(ChallengeAsked(), self.timeout_ms)
         signed = sign_control(
             command,
