@@ -86,6 +86,23 @@ def test_back_and_forth_under_load() -> None:
     world.check()
 
 
+def test_who_waits_for_another_address_comes_next() -> None:
+    """Goal: three addresses at once take three times as long as one. Method: the words that a
+    waiting handover holds are those of copies which are replaced meanwhile, so they count no more.
+    """
+    world = World().up()
+    copies = [world.standby(f"a{i}", f"a{i}b") for i in range(3)]
+    world.run(1500)
+    began_ms = world.now_ms
+    for copy in copies:
+        start(copy)
+    assert world.run(10_000, lambda: all(over(copy) for copy in copies))
+    assert [copy.view.outcome for copy in copies] == ["done"] * 3
+    assert world.now_ms - began_ms <= 1_800
+    assert [copy.view.missed_ballots for copy in copies] == [0] * 3
+    world.check()
+
+
 def test_takeover_of_a_dead_copy_and_its_return() -> None:
     """Goal: after the veto window the new copy votes; the old one comes back and never does."""
     world = World().up()

@@ -39,6 +39,7 @@ from zmqnode.core.handover_view import SHADOWS_NEEDED, SessionView, Trouble
 from zmqnode.core.kernel import Kernel, Timer
 from zmqnode.core.records import ShadowSigned
 
+AGAIN_MS: Final = 50  # How soon a handover whose words count no more is made anew.
 SHADOW_MS: Final = 100  # How often a shadow ballot of an unchanged tip is repeated.
 CONSENT_ASK_MS: Final = 200
 OLD_LOST_MS: Final = 5_000  # Without a word of the old copy for so long, it is unreachable.
@@ -66,6 +67,7 @@ class Claim:
     heard_old_ms: int = 0
     consent_asked_ms: int = 0
     sealed_ms: int | None = None
+    given_by: tuple[PublicKey, ...] = ()  # Whose words are in what was handed in.
 
 
 class Claiming:
@@ -381,7 +383,7 @@ class Claiming:
             signer=identity,
         )
         renewed = claim.sealed_ms is not None
-        claim.sealed_ms = kernel.now_ms
+        claim.sealed_ms, claim.given_by = kernel.now_ms, claim.words.instances(ready)
         code = self.handing_in.hand_in(lambda: operation, identity, key=b"handover", anew=True)
         self.display.reach("submitted", waits_for="a block that holds the handover")
         if not renewed:  # What was handed in before may still be taken.
@@ -405,8 +407,11 @@ class Claiming:
             self.shadow()
             claim.words.ask(self._switch(0))
         ready = claim.words.words()
-        renew_ms = kernel.params.ready_ttl_ms // 3
-        if len(ready) >= voters(self.kernel).q and kernel.now_ms - claim.sealed_ms >= renew_ms:
+        members = voters(kernel)
+        # While another address had the slot, its new copy came in place of one whose word this is.
+        counted = sum(one in members.by_instance for one in claim.given_by)
+        renew_ms = AGAIN_MS if counted < members.q else kernel.params.ready_ttl_ms // 3
+        if len(ready) >= members.q and kernel.now_ms - claim.sealed_ms >= renew_ms:
             self._hand_in(claim, ready)
         else:
             self.handing_in.again(b"handover")

@@ -77,6 +77,10 @@ class Gathering:
             and members[address].instance == instance
         }
 
+    def instances(self, words: dict[Address, Ready]) -> tuple[PublicKey, ...]:
+        """Who gave these words."""
+        return tuple(self._words[address][0] for address in words)
+
     @property
     def matches(self) -> int:
         """Right shadow ballots in a row as the q-th best of the members sees them."""
