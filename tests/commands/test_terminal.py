@@ -190,7 +190,7 @@ def test_ctrl_c_ends_a_wait_and_says_how_to_go_on(capsys: pytest.CaptureFixture[
             raise KeyboardInterrupt
 
     assert terminal.run(waiting, []) == 130
-    message = "detached; what was begun goes on: zmqnode handover status --watch\n"
+    message = "detached; if a handover was begun, it goes on: zmqnode handover status --watch\n"
     assert capsys.readouterr() == ("", message)
 
 

@@ -18,16 +18,20 @@ from zmqnode import Client
 from zmqnode.base.exchange import NodeState
 from zmqnode.base.genesis import Genesis, sign_entry
 from zmqnode.base.handover import Mode
+from zmqnode.base.hashes import Hash
 from zmqnode.base.keys import Address, PrivateKey, PublicKey, parse_private
 from zmqnode.base.suffrage import Suffrage
 from zmqnode.client.handover_answers import Preflight
 from zmqnode.config.genesis import genesis_text, load_genesis
 from zmqnode.core.authority import Authority
 from zmqnode.core.authority_judging import Lift, Refusal
+from zmqnode.core.authority_state import Session
 from zmqnode.errors import Refused
 from zmqnode.runtime import Node
 from zmqnode.runtime import preflight as checks
-from zmqnode.runtime.preflight import Situation, preflight, preflight_row
+from zmqnode.runtime.orders import _first_failing
+from zmqnode.runtime.preflight import preflight, preflight_row
+from zmqnode.runtime.situation import Situation
 from zmqnode.runtime.survey import survey
 
 NAMES = [
@@ -112,6 +116,11 @@ def situation(node: Node, mode: Mode = Mode.PLANNED) -> Situation:
     return survey(node.standing, mode=mode, folder=node.config.data, refusals=refusals)
 
 
+def settled(node: Node) -> Situation:
+    """As it is known once nothing is young any more."""
+    return replace(situation(node), young=False)
+
+
 def failing(now: Situation) -> dict[str, str | None]:
     return {one.name: one.code for one in preflight(now) if one.status == "failed"}
 
@@ -122,14 +131,20 @@ def test_one_thing_wrong_at_a_time(tmp_path: Path) -> None:
     async def scene() -> None:
         async with five(tmp_path) as nodes:
             new = nodes[-1]
-            await until(lambda: codes(new) == {})
-            now = replace(situation(new), young=False)
+            await until(lambda: failing(settled(new)) == {})  # The first statuses are here too.
+            now = settled(new)
         member = now.member
         assert member is not None
         url = {"url": "same_url"}
         assert failing(replace(now, url=member.url)) == url
         assert failing(replace(now, following=False, lag=9)) == {"synced": "not_caught_up"}
         assert failing(replace(now, following=False, lag=9, when_synced=True)) == {}
+        stale = replace(now, following=False, lag=9, when_synced=True, url=member.url)
+        assert failing(stale) == {}  # Of long ago: looked at again at the tip.
+        assert [one.name for one in preflight(stale) if one.status == "warning"] == [
+            "url",
+            "synced",
+        ]
         assert failing(replace(now, address=Address("x9sas")))["identity"] == "address_mismatch"
         assert failing(replace(now, identity=STRANGER)) == {"identity": "identity_mismatch"}
         assert failing(replace(now, open=True)) == {"open": "handover_open"}
@@ -139,6 +154,7 @@ def test_one_thing_wrong_at_a_time(tmp_path: Path) -> None:
         )
         assert failing(gone) == {"old": "old_unreachable"}
         assert failing(replace(gone, mode=Mode.TAKEOVER)) == {}
+        assert failing(replace(gone, following=False, when_synced=True)) == {}
         slow = replace(now, clock_offsets=(900, 900, 900))
         assert failing(slow) == {}
         assert [one.name for one in preflight(slow) if one.status == "warning"] == ["clock"]
@@ -236,6 +252,64 @@ def test_a_copy_that_is_behind(tmp_path: Path) -> None:
             async with client_of(copy) as client:
                 session = await client.handover_start(when_synced=True)
                 assert session.outcome == "done"
+
+    asyncio.run(scene())
+
+
+def test_while_a_new_copy_is_waited_for(tmp_path: Path) -> None:
+    """Goal: whoever asks hears that the handover is open, and no key that may vote is called spent.
+
+    Method: the old copy, and a third one, while the new one is dead and did not acknowledge.
+    """
+
+    async def scene() -> None:
+        async with five(tmp_path) as nodes:
+            await until(lambda: failing(settled(nodes[-1])) == {})
+            third, old = settled(nodes[-1]), settled(nodes[0])
+        member = old.member
+        assert member is not None
+        dead = replace(member, instance=STRANGER, epoch=1, url="tcp://127.0.0.1:9")
+        rest = [one for one in old.suffrage.members if one.address != member.address]
+        members = Suffrage(members=(dead, *rest))
+        session = Session(
+            address=member.address,
+            session=Hash(bytes(32)),
+            mode=Mode.PLANNED,
+            epoch=0,
+            old_instance=member.instance,
+            old_url=member.url,
+            new_instance=STRANGER,
+            new_url=dead.url,
+            opened_height=1,
+            opened_ms=1,
+            acts_height=3,
+        )
+        waits = replace(old.authority, members=members, sessions=(session,))
+        for copy in (old, third):
+            now = replace(copy, authority=waits, suffrage=members, following=True)
+            assert failing(now) == {"old": "old_unreachable", "open": "handover_open"}
+            first = _first_failing(preflight(now))
+            assert first is not None and first.code == "handover_open"
+        over = replace(old.authority, members=members, used=frozenset([member.instance]))
+        assert failing(replace(old, authority=over, suffrage=members))["standby"] == "not_standby"
+
+    asyncio.run(scene())
+
+
+def test_a_voting_copy_that_is_just_back_is_waited_for(tmp_path: Path) -> None:
+    """Goal: nobody is told to take a living copy over. Method: links cut, healed a moment later."""
+
+    async def scene() -> None:
+        async with five(tmp_path) as nodes:
+            new, network = nodes[-1], nodes[-1]._network
+            assert network is not None
+            urls = [nodes[0].config.url.url]
+            network.cut(urls, urls)
+            await until(lambda: codes(new) == {"old": "old_unreachable"})
+            async with client_of(new) as client:
+                asyncio.get_running_loop().call_later(0.3, network.cut, (), ())
+                session = await client.handover_start()
+                assert session.outcome == "done" and (session.seconds or 0) >= 0.3
 
     asyncio.run(scene())
 

@@ -157,7 +157,7 @@ def detaching(watch: str) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        note(f"detached; what was begun goes on: {watch}")
+        note(f"detached; if a handover was begun, it goes on: {watch}")
         raise
 
 

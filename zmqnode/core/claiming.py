@@ -130,6 +130,7 @@ class Claiming:
             peers_needed=voters(self.kernel).q,
             shadow_matches=0,
             shadow_needed=SHADOWS_NEEDED,
+            began_ms=kernel.clock_ms - asked.waited_ms,
         )
         self.display.begin(view)
         trouble = self._refusal(asked)
@@ -154,7 +155,8 @@ class Claiming:
             return Trouble(code="not_standby", message="this copy's key is used up")
         if kernel.own in state.cancelled_keys(member.address):
             return Trouble(code="not_standby", message="this copy's key was cancelled")
-        if session is not None and asked.mode is not Mode.FORCED:
+        syncing = self.claim is not None and self.claim.syncing
+        if session is not None and asked.mode is not Mode.FORCED and not syncing:
             return Trouble(code="handover_open", message=f"a handover of {member.address} is open")
         if not self.looking_on() and not asked.when_synced:
             return Trouble(code="not_caught_up", message="this copy is behind")
@@ -167,7 +169,7 @@ class Claiming:
             return Trouble(code="cosign_missing", message=text)
         rest = state.rest(member.address)
         wait_ms = 0 if rest is None else rest.until_ms(asked.mode) - kernel.network_ms
-        if wait_ms > 0 and not self.claim.syncing:
+        if wait_ms > 0 and not syncing:
             text = f"the last {asked.mode.text} handover of {member.address} was not acknowledged"
             hint = f"try again in {wait_ms // 1000 + 1} s"
             return Trouble(code="handover_cooldown", message=text, hint=hint)
@@ -245,6 +247,10 @@ class Claiming:
             # Who voted when the sync began may be long gone.
             claim.epoch, claim.old_instance = member.epoch, member.instance
             claim.syncing = False
+            if member.url == claim.url:
+                text = f"the voting copy's url is {claim.url} as well"
+                self.fail(Trouble(code="same_url", message=text))
+                return
             claim.began_ms = self.kernel.now_ms
             self.display.change(
                 session=self._switch(0).session,

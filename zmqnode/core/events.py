@@ -152,6 +152,7 @@ class HandoverAsked:
     """An operator wants this copy to vote in its address's place; the runtime's preflight passed.
 
     ``url`` is where this copy is found. ``when_synced``: wait until it has caught up.
+    ``waited_ms``: how long the command waited before.
     """
 
     mode: Mode
@@ -159,6 +160,7 @@ class HandoverAsked:
     reason: str = ""
     cosigns: tuple[Cosign, ...] = ()
     when_synced: bool = False
+    waited_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

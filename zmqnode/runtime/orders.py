@@ -30,13 +30,8 @@ from zmqnode.base.query import Answer, Failed, Told, failed, told
 from zmqnode.core.events import CancelAsked, ConsentGiven, Event, HandoverAsked
 from zmqnode.errors import Malformed, Refused, Undecided
 from zmqnode.runtime.handovers import Handovers
-from zmqnode.runtime.preflight import (
-    Check,
-    Situation,
-    open_details,
-    preflight,
-    preflight_row,
-)
+from zmqnode.runtime.preflight import open_details, preflight, preflight_row
+from zmqnode.runtime.situation import Check, Situation
 from zmqnode.runtime.standing import Standing
 from zmqnode.runtime.survey import survey
 
@@ -48,6 +43,8 @@ SETTLING_CODES: Final = (
     *("not_standby", "not_caught_up", "peers_unreachable", "old_unreachable"),
     *("no_quorum", "margin_negative"),
 )
+# What often passes by itself: a copy that is just back, a block that is on its way.
+PATIENCE_MS: Final = {"old_unreachable": 2_000, "peers_unreachable": 2_000, "handover_open": 500}
 COSIGN_TTL_MS: Final = 1_800_000  # Files are carried from machine to machine meanwhile.
 
 
@@ -123,20 +120,24 @@ class Orders:
             when_synced=command.when_synced,
         )
 
-    def _start(self, command: StartCommand, later: Later, *, patient: bool = True) -> Answer | None:
+    def _start(
+        self, command: StartCommand, later: Later, *, since_ms: int | None = None
+    ) -> Answer | None:
+        """``since_ms``: when it was commanded, if that was waited for already."""
         now = self._survey(command)
         checks = preflight(now)
-        failing = next((check for check in checks if check.status == "failed"), None)
-        if failing is not None and patient and now.unsettled and failing.code in SETTLING_CODES:
-            # A copy that has just retired shall not be refused for being about to be ready.
+        failing = _first_failing(checks)
+        clock_ms = self.standing.clock_ms()
+        if failing is not None:
+            patience_ms = _patience_ms(failing, now) if since_ms is None else 0
+            if not patience_ms:
+                raise _refused(failing, checks, now)
             later.until(
                 lambda: self._passes(command),
-                lambda: self._start(command, later, patient=False),
-                SETTLE_MS,
+                lambda: self._start(command, later, since_ms=clock_ms),
+                patience_ms,
             )
             return None
-        if failing is not None:
-            raise _refused(failing, checks, now)
         before = self.shown.serial
         self._post(
             HandoverAsked(
@@ -145,6 +146,7 @@ class Orders:
                 reason=command.reason,
                 cosigns=now.cosigns,
                 when_synced=command.when_synced,
+                waited_ms=0 if since_ms is None else max(0, clock_ms - since_ms),
             )
         )
 
@@ -325,6 +327,21 @@ def _of_others(command: StartCommand, own: Address) -> tuple[Cosign, ...]:
         return ()
     found = {one.address: one for one in command.cosigns if one.address != own}
     return tuple(found.values())
+
+
+def _first_failing(checks: tuple[Check, ...]) -> Check | None:
+    """What a start is refused with: that one is open says more than that its copies are away."""
+    failing = [check for check in checks if check.status == "failed"]
+    is_open = [check for check in failing if check.code == "handover_open"]
+    first = failing[0] if failing else None
+    return is_open[0] if is_open and first and first.code == "old_unreachable" else first
+
+
+def _patience_ms(failing: Check, now: Situation) -> int:
+    """How long a failed check is waited for: who has just retired is about to be ready."""
+    if now.unsettled and failing.code in SETTLING_CODES:
+        return SETTLE_MS
+    return PATIENCE_MS.get(failing.code or "", 0)
 
 
 def _refused(check: Check, checks: tuple[Check, ...], now: Situation) -> Refused:

@@ -9,14 +9,13 @@ attempt begins that no block could take.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, Final
 
 from zmqnode.base.exchange import NodeState
-from zmqnode.base.handover import Cosign, Handover, Mode, Switch
-from zmqnode.base.keys import Address, PublicKey, Signature, public_text
-from zmqnode.base.suffrage import Member, Suffrage
-from zmqnode.core.authority import Authority, Refusal
+from zmqnode.base.handover import Handover, Mode, Switch
+from zmqnode.base.keys import Signature, public_text
+from zmqnode.base.suffrage import Member
+from zmqnode.core.authority import Refusal
 from zmqnode.core.authority_judging import (
     Lift,
     address_rested,
@@ -24,10 +23,9 @@ from zmqnode.core.authority_judging import (
     mode_cooled,
     slot_free,
 )
-from zmqnode.core.authority_state import Context
+from zmqnode.runtime.situation import Check, Situation, ok, refusal, warning
 
 DISK_FREE_MIN_BYTES: Final = 256 << 20  # Blocks of some hours, journal segments, room to compact.
-TAKEOVER_MEMBERS_MIN: Final = 3
 NO_QUORUM_HINT: Final = (
     "bring one of them back: zmqnode node run DIR; or move the old copy's data folder to a machine "
     "that runs, then: zmqnode node adopt DIR --old-copy-destroyed"
@@ -38,109 +36,6 @@ MISMATCHES: Final = {
     "params": ("params_mismatch", "app_mismatch", "protocol_mismatch"),
 }
 _UNSIGNED: Final = Signature(bytes(64))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Situation:
-    """What one copy knows.
-
-    Args:
-        identity: its identity key; instance: its own key.
-        suffrage: who votes on the next block.
-        context: of the next block, at the members' time.
-        following: it executes every block live, at the tip; ``lag``: blocks it is behind.
-        open: it has a part in a session that is not over.
-        linked, calling: instances it reaches, instances that reach it.
-        heard: instances whose own status is fresh; their states.
-        young: this machine is younger than statuses are apart: the first may be on their way.
-        live: addresses whose voting instance gave a sign of life within 2 s, however it came here.
-        refusals: hellos that failed last, (address, code), of who is not linked now.
-        disk_free_bytes: None if nobody knows.
-        clock_offsets: of the members' clocks from the own one, ms.
-    """
-
-    mode: Mode
-    address: Address
-    identity: PublicKey
-    instance: PublicKey
-    url: str
-    network_id: str
-    authority: Authority
-    suffrage: Suffrage
-    context: Context
-    state: NodeState
-    broken: str | None
-    following: bool
-    lag: int
-    open: bool
-    linked: frozenset[PublicKey]
-    calling: frozenset[PublicKey]
-    heard: dict[PublicKey, NodeState]
-    young: bool
-    live: frozenset[Address]
-    refusals: tuple[tuple[Address, str], ...]
-    disk_free_bytes: int | None
-    clock_offsets: tuple[int, ...]
-    cosigns: tuple[Cosign, ...] = ()
-    accept_halt_risk: bool = False
-    when_synced: bool = False
-
-    @property
-    def member(self) -> Member | None:
-        """The own address in the decided table: its epoch, and the old instance."""
-        return self.authority.members.by_address.get(self.address)
-
-    @property
-    def live_others(self) -> int:
-        """Live members other than this address."""
-        others = self.suffrage.members
-        return sum(1 for one in others if one.address in self.live and one.address != self.address)
-
-    @property
-    def unsettled(self) -> bool:
-        """Whether moments will tell more: a spent key is being replaced, or has just been."""
-        return self.young or (self.authority.is_used(self.instance) and self.broken is None)
-
-    @property
-    def possible(self) -> bool:
-        """Takeover and forced are impossible at n = 1, 2."""
-        return self.mode is Mode.PLANNED or self.suffrage.n >= TAKEOVER_MEMBERS_MIN
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Check:
-    """One check's result; ``code`` and ``hint`` only if there is something to say."""
-
-    name: str
-    status: str = "ok"
-    code: str | None = None
-    message: str
-    hint: str | None = None
-
-    def row(self) -> dict[str, Any]:
-        """As it is told."""
-        return {
-            "name": self.name,
-            "status": self.status,
-            "code": self.code,
-            "message": self.message,
-            "hint": self.hint,
-        }
-
-
-def ok(name: str, message: str) -> Check:
-    """A check that passed."""
-    return Check(name=name, message=message)
-
-
-def warning(name: str, message: str, hint: str) -> Check:
-    """Something to look at that keeps nobody from starting."""
-    return Check(name=name, status="warning", message=message, hint=hint)
-
-
-def refusal(name: str, code: str, message: str, hint: str) -> Check:
-    """A start would be refused with this code."""
-    return Check(name=name, status="failed", code=code, message=message, hint=hint)
 
 
 def preflight(now: Situation) -> tuple[Check, ...]:
@@ -167,15 +62,23 @@ def _checks(now: Situation) -> Iterator[Check]:
         yield _mismatch(now, name, codes)
     yield _identity(now)
     yield _standby(now)
-    yield _url(now)
+    yield _once_synced(now, _url(now))
     yield _synced(now)
     yield _disk(now)
     yield _clock(now)
     yield _peers(now)
-    yield _old(now)
+    yield _once_synced(now, _old(now))
     yield _margin(now)
-    yield _open(now)
+    yield _open(now) if now.open else _once_synced(now, _open(now))
     yield _cosign(now)
+
+
+def _once_synced(now: Situation, check: Check) -> Check:
+    """What fails by a chain that is still being caught up with is looked at again at its tip."""
+    if check.status != "failed" or not now.stale:
+        return check
+    text = f"{check.message}, as of height {now.context.height - 1}; looked at again when synced"
+    return warning(check.name, text, check.hint or "")
 
 
 # Same network, genesis, parameters and app.
@@ -230,7 +133,7 @@ def _standby(now: Situation) -> Check:
             return refusal("standby", "already_active", text, hint)
     if now.broken is not None:
         return refusal("standby", "not_standby", f"this copy is BROKEN: {now.broken}", info)
-    if now.authority.is_used(now.instance):
+    if now.spent:
         text = "this copy's key is spent; it makes a new one by itself within moments"
         return refusal("standby", "not_standby", text, info)
     if now.instance in now.authority.cancelled_keys(now.address):

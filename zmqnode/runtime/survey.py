@@ -12,7 +12,7 @@ from zmqnode.base.suffrage import Suffrage
 from zmqnode.core.kernel import Kernel
 from zmqnode.core.world import LIVE_MS
 from zmqnode.errors import Refused
-from zmqnode.runtime.preflight import Situation
+from zmqnode.runtime.situation import Situation
 from zmqnode.runtime.standing import Standing
 
 
