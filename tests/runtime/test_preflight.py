@@ -265,6 +265,7 @@ def test_while_a_new_copy_is_waited_for(tmp_path: Path) -> None:
     async def scene() -> None:
         async with five(tmp_path) as nodes:
             await until(lambda: failing(settled(nodes[-1])) == {})
+            await until(lambda: failing(settled(nodes[0])) == {"standby": "already_active"})
             third, old = settled(nodes[-1]), settled(nodes[0])
         member = old.member
         assert member is not None
