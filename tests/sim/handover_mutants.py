@@ -39,6 +39,11 @@ def planned(seed: int, **changes: Any) -> Plan:
     return dataclasses.replace(plan, **changes)
 
 
+def slowly(seed: int) -> Plan:
+    """The old copy has long told what it signed when the acknowledgement comes."""
+    return planned(seed, block_interval_ms=250, empty_block_interval_ms=250)
+
+
 def taken_over(seed: int) -> Plan:
     """A copy that lives is taken over."""
     return planned(seed, askings=(Asking(node=4, at_ms=400, what="takeover"),))
@@ -231,7 +236,7 @@ MUTANTS = (
     Mutant(name="strangers' words", remove=_strangers_words, plan=planned, caught_by=("ready",)),
     Mutant(name="no new key", remove=_no_new_key, plan=planned, caught_by=("handover-bound",)),
     Mutant(name="key again", remove=_key_again, plan=planned, caught_by=("authority",)),
-    Mutant(name="key too soon", remove=_key_too_soon, plan=planned, caught_by=("rekey",)),
+    Mutant(name="key too soon", remove=_key_too_soon, plan=slowly, caught_by=("rekey",)),
     Mutant(name="cancelled", remove=_hasty_cancel, plan=taken_back, caught_by=("told",), seeds=40),
     Mutant(name="D6 anew", remove=_no_d6, plan=planned, caught_by=("unasked",)),
 )
