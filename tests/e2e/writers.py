@@ -31,7 +31,8 @@ class Promised:
 
     @property
     def height(self) -> int:
-        return max((height for _, height in self.keys.values()), default=0)
+        held = list(self.keys.values())  # In one step: the writers go on in their thread.
+        return max((height for _, height in held), default=0)
 
 
 class Writers:
