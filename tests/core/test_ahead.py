@@ -10,19 +10,17 @@ from tests.core.harness import (
     Members,
     Node,
     asked,
-    commits,
     facts,
     states,
 )
-from tests.core.test_states import ranges
+from tests.core.test_states import execute_all, ranges
 from zmqnode.base.ballot import accept_fact, init_fact
 from zmqnode.base.exchange import BlocksWanted, NodeState, Published
 from zmqnode.base.hashes import ZERO
 from zmqnode.base.point import Point
-from zmqnode.base.proposal import Proposal, Value
+from zmqnode.base.proposal import Value
 from zmqnode.base.voteproof import Voteproof
-from zmqnode.core.ahead import HEIGHTS_KEPT, PROPOSALS_KEPT, Ahead, Word
-from zmqnode.core.effects import Execute
+from zmqnode.core.ahead import HEIGHTS_KEPT, PROPOSALS_KEPT, Ahead, point_of
 
 TIP = 6  # Member 0 leads the seventh height.
 
@@ -64,18 +62,6 @@ class Said:
         for value, proof in list(zip(self.values, self.proofs, strict=True))[first - 1 : last]:
             found += [self.members.full_block(value), proof]
         return found
-
-
-def execute_all(node: Node) -> list[int]:
-    """Executes what is asked for until nothing more is; the heights committed."""
-    done: list[int] = []
-    at = 0
-    while at < len(node.effects):
-        effect = node.effects[at]
-        at += 1
-        if isinstance(effect, Execute):
-            done += commits(node.executes(effect.value))
-    return done
 
 
 def joined(seven: Members) -> Node:
@@ -151,7 +137,7 @@ def test_it_is_bounded_by_height_round_speaker_and_kind(seven: Members) -> None:
                 kept.keep(seven.init_vp(height, round_, value), who, 0)
                 kept.keep(seven.proposal(1, round_, value), who, 0)
     due = kept.due(2_000_000)
-    assert {height_of(word) for word, _ in due} == {3, HEIGHTS_KEPT}
+    assert {point_of(word).height for word, _ in due} == {3, HEIGHTS_KEPT}
     assert len(due) == 2 * 2 * (4 + PROPOSALS_KEPT)
     assert kept.due(2_000_000) == []
 
@@ -163,10 +149,6 @@ def test_what_was_overtaken_is_forgotten(seven: Members) -> None:
         for height in range(tip + 1, tip + HEIGHTS_KEPT + 1):
             kept.keep(seven.draw(1, height, 0), who, tip)
     assert len(kept.due(1_000)) == HEIGHTS_KEPT
-
-
-def height_of(word: Word) -> int:
-    return word.height if isinstance(word, Proposal) else word.fact.height
 
 
 def test_both_proposals_of_a_leader_are_kept(seven: Members) -> None:

@@ -37,7 +37,7 @@ def heights(node: Node, chain: Chain, first: int, last: int) -> list[Effect]:
         found += node.step(SealsReceived(seals=(seal,), source=chain.members.instance(1)))
         found += node.hear(vp)
         found += node.serve(1, chain.members.full_block(value, [seal]), vp)
-        execute_all(node, chain)
+        execute_all(node)
         assert node.tip.height == height
         found += node.wait(STEP_MS)
     return found

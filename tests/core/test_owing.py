@@ -45,7 +45,7 @@ def catch_up(node: Node, chain: Chain) -> list[int]:
     for _ in range(20):
         for peer, first, last in asked_ranges(node):
             node.serve(peer, *chain.served(first, last))
-        done += execute_all(node, chain)
+        done += execute_all(node)
         if len(done) == len(chain.parts):
             return done
         node.wait(100)

@@ -77,7 +77,7 @@ def syncing(four: Members, tips: dict[int, int], own_tip: int = 0) -> Node:
     return node
 
 
-def execute_all(node: Node, chain: Chain) -> list[int]:
+def execute_all(node: Node) -> list[int]:
     """Executes what is asked for until nothing more is; the heights committed."""
     done: list[int] = []
     asked_for = [e.value for e in of(node.effects, Execute)]
@@ -147,7 +147,7 @@ def test_a_standby_follows_the_chain(four: Members) -> None:
     node.connect(1, 2, 3)
     node.hear(*(four.status(i, 3) for i in (1, 2, 3)))
     node.serve(1, *chain.served(1, 3))
-    assert execute_all(node, chain) == [1, 2, 3]
+    assert execute_all(node) == [1, 2, 3]
     assert node.state is SYNCING
 
 
@@ -162,7 +162,7 @@ def test_a_joining_node_that_turns_out_behind_syncs_first(four: Members) -> None
     node.answered(1, 2, 3)
     node.serve(1, *chain.served(1, 2), first=1)
     node.serve(2, *chain.served(1, 2), first=1)
-    assert execute_all(node, chain) == [1, 2]
+    assert execute_all(node) == [1, 2]
     assert node.state is CONSENSUS
     assert node.machine.consensus.votes.height == 3
 
@@ -234,7 +234,7 @@ def test_claims_that_were_not_served_once_count_again_later(four: Members) -> No
         node.hear(*(four.init(i, 37, 0, four.value(four.genesis)) for i in (1, 2)))
         for peer, (first, last) in ranges(node).items():
             node.serve(peer, *chain.served(first, last))
-            execute_all(node, chain)
+            execute_all(node)
     assert node.tip.height == 36
 
 
@@ -267,7 +267,7 @@ def test_a_ballot_claims_the_block_before_it(four: Members) -> None:
     assert (4, 8) in ranges(node).values()
     (peer,) = (i for i, wanted in ranges(node).items() if wanted == (1, 3))
     node.serve(peer, *chain.served(1, 3))
-    execute_all(node, chain)
+    execute_all(node)
     assert node.tip.height == 3
     assert node.state is SYNCING
 
@@ -309,7 +309,7 @@ def test_blocks_are_applied_in_order_whoever_answers_first(four: Members) -> Non
     for i, (first, last) in sorted(ranges(node).items(), key=lambda item: -item[1][0]):
         assert of(node.effects, Execute) == []
         node.serve(i, *chain.served(first, last), first=first)
-    assert execute_all(node, chain) == list(range(1, 131))
+    assert execute_all(node) == list(range(1, 131))
     assert node.state is CONSENSUS
 
 
@@ -367,7 +367,7 @@ def test_a_bad_block_is_not_applied_and_taken_from_another_peer(four: Members, c
     first, last = ranges(node)[other]
     assert first == 1
     node.serve(other, *chain.served(first, last))
-    assert execute_all(node, chain) == [1, 2, 3]
+    assert execute_all(node) == [1, 2, 3]
     assert node.state is CONSENSUS
 
 
@@ -390,7 +390,7 @@ def test_who_failed_to_serve_is_not_asked_again_at_once(four: Members, answer: s
     # One lost answer must not make it useless for good: it is asked again some time.
     assert len(asked(node.wait(3_000), BlocksWanted)) >= 1
     node.serve(1, *chain.served(1, 3))
-    assert execute_all(node, chain) == [1, 2, 3]
+    assert execute_all(node) == [1, 2, 3]
 
 
 def test_silence_passes_to_another_peer_after_2_s(four: Members) -> None:
@@ -402,7 +402,7 @@ def test_silence_passes_to_another_peer_after_2_s(four: Members) -> None:
     node.wait(1)
     (other,) = (i for i in ranges(node) if i != silent)
     node.serve(other, *chain.served(1, 2))
-    assert execute_all(node, chain) == [1, 2]
+    assert execute_all(node) == [1, 2]
 
 
 def test_a_lost_peer_is_not_waited_for(four: Members) -> None:

@@ -15,6 +15,7 @@ from typing import Final
 
 from zmqnode.base.ballot import Ballot
 from zmqnode.base.keys import PublicKey
+from zmqnode.base.point import Point
 from zmqnode.base.proposal import Proposal
 from zmqnode.base.voteproof import Voteproof
 from zmqnode.core.intake import next_height_kept
@@ -34,7 +35,7 @@ class Ahead:
 
     def keep(self, word: Word, source: PublicKey, tip: int) -> None:
         """Keep a word of a member that votes; the first of its kind, not too far beyond the tip."""
-        point = word.point if isinstance(word, Proposal) else word.fact.point
+        point = point_of(word)
         if point.height > tip + HEIGHTS_KEPT or not next_height_kept(point.round):
             return
         held = self._heights.get(point.height)
@@ -58,6 +59,11 @@ class Ahead:
             held = self._heights.pop(height)
             found.extend((word, source) for (source, _), word in held.items())
         return found
+
+
+def point_of(word: Word) -> Point:
+    """What a word is about."""
+    return word.point if isinstance(word, Proposal) else word.fact.point
 
 
 def _kind(word: Word, round_: int) -> Kind:

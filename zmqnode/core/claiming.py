@@ -39,7 +39,7 @@ from zmqnode.core.handover_view import SHADOWS_NEEDED, SessionView, Trouble
 from zmqnode.core.kernel import Kernel, Timer
 from zmqnode.core.records import ShadowSigned
 
-AGAIN_MS: Final = 50  # How soon a handover whose words count no more is made anew.
+RENEW_MS: Final = 50  # How soon a handover whose words count no more is made anew.
 SHADOW_MS: Final = 100  # How often a shadow ballot of an unchanged tip is repeated.
 CONSENT_ASK_MS: Final = 200
 OLD_LOST_MS: Final = 5_000  # Without a word of the old copy for so long, it is unreachable.
@@ -143,6 +143,7 @@ class Claiming:
             self.display.reach("preflight", waits_for="the members' word")
 
     def _refusal(self, asked: HandoverAsked) -> Trouble | None:
+        assert self.claim is not None
         kernel = self.kernel
         state = kernel.chain.authority
         member = state.members.by_address[kernel.config.address]
@@ -155,21 +156,19 @@ class Claiming:
             return Trouble(code="not_standby", message="this copy's key is used up")
         if kernel.own in state.cancelled_keys(member.address):
             return Trouble(code="not_standby", message="this copy's key was cancelled")
-        syncing = self.claim is not None and self.claim.syncing
-        if session is not None and asked.mode is not Mode.FORCED and not syncing:
+        if session is not None and asked.mode is not Mode.FORCED and not self.claim.syncing:
             return Trouble(code="handover_open", message=f"a handover of {member.address} is open")
         if not self.looking_on() and not asked.when_synced:
             return Trouble(code="not_caught_up", message="this copy is behind")
         if asked.mode is not Mode.PLANNED and state.members.n < 3:
             return Trouble(code="no_quorum", message="no quorum is left without the old copy")
-        assert self.claim is not None
         needed = state.members.f + 1
         if asked.mode is Mode.FORCED and len(self.claim.cosigns) < needed:
             text = f"{needed} other members must co-sign this"
             return Trouble(code="cosign_missing", message=text)
         rest = state.rest(member.address)
         wait_ms = 0 if rest is None else rest.until_ms(asked.mode) - kernel.network_ms
-        if wait_ms > 0 and not syncing:
+        if wait_ms > 0 and not self.claim.syncing:
             text = f"the last {asked.mode.text} handover of {member.address} was not acknowledged"
             hint = f"try again in {wait_ms // 1000 + 1} s"
             return Trouble(code="handover_cooldown", message=text, hint=hint)
@@ -416,7 +415,7 @@ class Claiming:
         members = voters(kernel)
         # While another address had the slot, its new copy came in place of one whose word this is.
         counted = sum(one in members.by_instance for one in claim.given_by)
-        renew_ms = AGAIN_MS if counted < members.q else kernel.params.ready_ttl_ms // 3
+        renew_ms = RENEW_MS if counted < members.q else kernel.params.ready_ttl_ms // 3
         if len(ready) >= members.q and kernel.now_ms - claim.sealed_ms >= renew_ms:
             self._hand_in(claim, ready)
         else:

@@ -15,7 +15,7 @@ from zmqnode.base.keys import PublicKey
 from zmqnode.base.proposal import Proposal
 from zmqnode.base.suffrage import Suffrage
 from zmqnode.base.voteproof import Voteproof
-from zmqnode.core.ahead import Word
+from zmqnode.core.ahead import Word, point_of
 from zmqnode.core.intake import next_height_kept
 from zmqnode.core.parts import Parts
 from zmqnode.core.votes import RoundVotes
@@ -62,8 +62,7 @@ class Hearing:
     def _keep_ahead(self, word: Word, source: PublicKey) -> None:
         kernel = self.kernel
         tip = kernel.chain.tip.height
-        height = word.height if isinstance(word, Proposal) else word.fact.height
-        if height > (tip if self.parts.consensus.votes is None else tip + 2):
+        if point_of(word).height > (tip if self.parts.consensus.votes is None else tip + 2):
             address = kernel.members.links.get(source)
             members = kernel.chain.newest_suffrage().by_address
             if address in members and members[address].instance == source:

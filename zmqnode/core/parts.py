@@ -52,7 +52,6 @@ class Parts:
         self.ahead: dict[str, int] = {}  # Who was seen two heights on (R10).
         self.proof: tuple[int, PublicKey] | None = None  # Who sent the ACCEPT VP of this height.
         self.behind_ms: int | None = None
-        self.behind_height = 0
         self.paused: HeightVotes | None = None  # The height left for SYNCING.
         self.late = False  # It stood at the tip in this run, and others went on without it.
         self.stopping = False

@@ -112,6 +112,7 @@ class Phases:
             self.parts.restored = None
         paused, self.parts.paused = self.parts.paused, None
         self.parts.late = False
+        self.parts.behind_ms = None  # Who goes on is not behind for longer (R10).
         if votes is None and paused is not None and paused.parent.hash == tip.hash:
             votes = paused
             votes.executing.clear()  # A result that came meanwhile went by.
@@ -143,9 +144,6 @@ class Phases:
         if self.parts.proof is not None and self.parts.proof[0] == height:
             sender = kernel.members.instances.get(self.parts.proof[1])
             proven = sender is not None and sender.tip >= height + 2
-        if height != self.parts.behind_height:  # Who goes on is not behind for longer.
-            self.parts.behind_height = height
-            self.parts.behind_ms = None
         if len(ahead) <= kernel.chain.newest_suffrage().f and not proven:
             self.parts.behind_ms = None
         elif self.parts.behind_ms is None:

@@ -332,9 +332,9 @@ def _of_others(command: StartCommand, own: Address) -> tuple[Cosign, ...]:
 def _first_failing(checks: tuple[Check, ...]) -> Check | None:
     """What a start is refused with: that one is open says more than that its copies are away."""
     failing = [check for check in checks if check.status == "failed"]
-    is_open = [check for check in failing if check.code == "handover_open"]
-    first = failing[0] if failing else None
-    return is_open[0] if is_open and first and first.code == "old_unreachable" else first
+    if failing and failing[0].code == "old_unreachable":
+        failing = [check for check in failing if check.code == "handover_open"] or failing
+    return failing[0] if failing else None
 
 
 def _patience_ms(failing: Check, now: Situation) -> int:

@@ -8,8 +8,8 @@ own. The client door, what waits there and what waits in the pool stay as they a
 
 from __future__ import annotations
 
-import dataclasses
 import os
+from dataclasses import replace
 
 from zmqnode.base.ballot import Ballot
 from zmqnode.base.hashes import Hash
@@ -18,6 +18,7 @@ from zmqnode.core.chain import Chain
 from zmqnode.core.events import Booted, SealsReceived
 from zmqnode.core.machine import Machine
 from zmqnode.core.records import JournalRecord, Recovery
+from zmqnode.core.timing import Timing
 from zmqnode.network import PeerNetwork
 from zmqnode.runtime.driver import Driver
 from zmqnode.runtime.folder import DataFolder
@@ -35,10 +36,12 @@ def recovery_of(
     records: tuple[JournalRecord, ...] = (),
     watermark: Ballot | None = None,
     chain: Chain | None = None,
+    timing: Timing | None = None,
 ) -> Recovery:
     """What a machine boots from: the chain as the ledger has it, and what the journal adds.
 
-    ``chain``: what the machine before it knew of the same chain, so that nothing is read again.
+    ``chain``: what the machine before it knew of the same chain, so that nothing is read again;
+    ``timing``: what it had learned of the network.
     """
     if chain is None or chain.tip.hash != ledger.tip:
         window_ms = ledger.params.seal_ttl_ms + ledger.params.seal_ahead_ms
@@ -60,6 +63,7 @@ def recovery_of(
         bound=bound,
         votes_lost=votes_lost,
         executed=executed,
+        timing=timing,
         deaths=() if ledger.hazards is None else ledger.hazards.deaths,
     )
 
@@ -78,9 +82,8 @@ def replace_instance(driver: Driver, folder: DataFolder, network: PeerNetwork) -
     pool = before.kernel.pool
     carried = SealsReceived(seals=(*pool.lane, *pool), source=before.kernel.own)
     # The new instance has signed nothing, so the journal has nothing to tell it.
-    known = before.kernel.chain
-    recovery = recovery_of(driver.ledger, bound=folder.bound, chain=known)
-    first = Booted(recovery=dataclasses.replace(recovery, timing=before.kernel.timing))
-    machine = Machine(dataclasses.replace(before.config, signer=signer))
-    driver.begin_anew(machine, first, carried)
+    known, timing = before.kernel.chain, before.kernel.timing
+    recovery = recovery_of(driver.ledger, bound=folder.bound, chain=known, timing=timing)
+    machine = Machine(replace(before.config, signer=signer))
+    driver.begin_anew(machine, Booted(recovery=recovery), carried)
     return signer

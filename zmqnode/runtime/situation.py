@@ -78,7 +78,7 @@ class Situation:
 
     @property
     def spent(self) -> bool:
-        """Whether the own key can never get the vote: not one to which a planned one may return."""
+        """Whether the own key can get no vote; while what replaces it is open, that says more."""
         session = self.authority.session(self.address)
         gives = session is not None and session.old_instance == self.instance
         return self.authority.is_used(self.instance) and not gives
